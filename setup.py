@@ -1,0 +1,65 @@
+"""Build of the compiled side; everything else is declared in pyproject.toml.
+
+Environment: CMODEL_DEBUG=1 builds with bounds checks and without optimisation;
+CMODEL_OPENMP=0 builds without OpenMP (one thread).
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+DEBUG = os.environ.get("CMODEL_DEBUG") == "1"
+OPENMP = os.environ.get("CMODEL_OPENMP", "1" if sys.platform == "linux" else "0") == "1"
+SHARED = "cmodel._cyutility"
+
+openmp = ["-fopenmp"] if OPENMP else []
+# Decoding is exact to the bit on every machine, so the compiler may not fuse
+# multiply and add on its own.
+common = ["-std=c11", "-ffp-contract=off", "-fvisibility=hidden", *openmp]
+wrapper_flags = [*common, *(["-O0", "-g"] if DEBUG else ["-O2", "-g0"])]
+kernel_flags = [*common, "-Wall", "-Wextra", *(["-O1", "-g"] if DEBUG else ["-O3", "-g0"])]
+
+kernel_sources = sorted(str(path) for path in Path("ext/kernels").glob("*.c"))
+kernel_headers = sorted(str(path) for path in Path("ext/kernels").glob("*.h"))
+kernels = (
+    "cmodel_kernels",
+    {"sources": kernel_sources, "obj_deps": {"": kernel_headers}, "cflags": kernel_flags},
+)
+
+
+def extension(name: str, source: str) -> Extension:
+    return Extension(
+        name,
+        [source],
+        include_dirs=["ext/kernels"],
+        depends=[*kernel_headers, *kernel_sources],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
+        extra_compile_args=wrapper_flags,
+        extra_link_args=openmp,
+    )
+
+
+modules = [
+    extension(f"cmodel.{path.stem}", str(path)) for path in sorted(Path("ext/cmodel").glob("*.pyx"))
+]
+
+setup(
+    libraries=[kernels],
+    ext_modules=cythonize(
+        [*modules, extension(SHARED, "ext/cmodel/_cyutility.c")],
+        include_path=["ext"],
+        shared_utility_qualified_name=SHARED,
+        compiler_directives={
+            "language_level": 3,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "binding": True,
+            "embedsignature": True,
+            "boundscheck": DEBUG,
+        },
+    ),
+)

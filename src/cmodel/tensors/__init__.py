@@ -1,0 +1,27 @@
+"""Tensor forms: how the parameters of a network are held. Plain data, a small algebra that nests."""
+
+from cmodel.tensors.forms import (
+    Codebook,
+    Dense,
+    FloatArray,
+    Form,
+    IntArray,
+    Linear,
+    Shape,
+    Sparse,
+    crc32_of,
+    size_of,
+)
+
+__all__ = [
+    "Codebook",
+    "Dense",
+    "FloatArray",
+    "Form",
+    "IntArray",
+    "Linear",
+    "Shape",
+    "Sparse",
+    "crc32_of",
+    "size_of",
+]
