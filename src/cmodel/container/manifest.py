@@ -1,0 +1,166 @@
+"""Net <-> manifest: everything but the tensors (specification, sections 3 and 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from cmodel.errors import BadManifest, UnknownFeature
+from cmodel.net import InputTransform, Layer, Net, Parameters, UnknownField, layer_keys
+from cmodel.proto import caffe_pb2, manifest_pb2
+
+KNOWN_FEATURES: frozenset[str] = frozenset()
+_ORDERS = {None: 0, "bgr": 1, "rgb": 2, "gray": 3}
+_ORDER_NAMES = {number: name for name, number in _ORDERS.items()}
+
+
+def build_manifest(net: Net) -> manifest_pb2.Manifest:
+    """Return the manifest of `net` without its tensors."""
+    manifest = manifest_pb2.Manifest()
+    manifest.network.CopyFrom(net.header)
+    for layer in net.layers:
+        manifest.network.layer.append(layer.param)
+    for index, owner in enumerate([net, *net.layers]):
+        for field in owner.unknown:
+            entry = manifest.unknown.add(path=field.path)
+            if index:
+                entry.layer = index
+            if field.wire:
+                entry.wire = field.wire
+            else:
+                entry.text = field.text
+    if net.transform is not None and not net.transform.is_identity:
+        _write_transform(net.transform, manifest.transform)
+    return manifest
+
+
+def _write_transform(transform: InputTransform, message: manifest_pb2.Transform) -> None:
+    message.SetInParent()
+    if transform.resize:
+        message.resize_height, message.resize_width = transform.resize
+    if transform.crop:
+        message.crop_height, message.crop_width = transform.crop
+    message.scale.extend(transform.scale)
+    message.mean_value.extend(transform.mean_values)
+    if transform.channel_order:
+        message.channel_order = manifest_pb2.Transform.ChannelOrder.ValueType(
+            _ORDERS[transform.channel_order]
+        )
+
+
+def parse_manifest(data: bytes) -> manifest_pb2.Manifest:
+    """Parse and check the manifest message.
+
+    Raises
+    ------
+    BadManifest, UnknownFeature
+    """
+    try:
+        manifest = manifest_pb2.Manifest.FromString(data)
+    except DecodeError as error:
+        raise BadManifest("the manifest is not a valid message") from error
+    for feature in manifest.required:
+        if feature not in KNOWN_FEATURES:
+            raise UnknownFeature(
+                f"the file needs the feature `{feature}`, which this reader does not know",
+                hint="a newer release of cmodel may read it",
+            )
+    layers = manifest.network.layer
+    if any(layer.blobs for layer in layers) or manifest.network.layers:
+        raise BadManifest("the network in the manifest carries weights or layers of an old format")
+    for entry in manifest.unknown:
+        if entry.layer > len(layers):
+            raise BadManifest(f"an unknown field of layer {entry.layer} of {len(layers)}")
+    return manifest
+
+
+def tensor_places(manifest: manifest_pb2.Manifest) -> list[tuple[int, int] | None]:
+    """Return for each tensor its (layer index, blob index), None for the mean image."""
+    places: list[tuple[int, int] | None] = []
+    previous = (-1, -1)
+    for tensor in manifest.tensor:
+        if tensor.role == manifest_pb2.Tensor.MEAN_IMAGE:
+            if None in places:
+                raise BadManifest("more than one mean image")
+            places.append(None)
+            continue
+        implied = previous[1] + 1 if tensor.layer == previous[0] else 0
+        place = (tensor.layer, tensor.blob if tensor.HasField("blob") else implied)
+        if place <= previous or place[0] >= len(manifest.network.layer):
+            raise BadManifest(f"a tensor is out of order: layer {place[0]}, blob {place[1]}")
+        places.append(place)
+        previous = place
+    return places
+
+
+def keys_of(network: caffe_pb2.NetParameter) -> list[str]:
+    """Return the unique key of each layer of the network."""
+    return layer_keys(layer.name for layer in network.layer)
+
+
+def layer_parameters(
+    network: caffe_pb2.NetParameter, places: Sequence[tuple[int, int] | None]
+) -> list[list[str]]:
+    """Return for each layer the names of its tensors; shared ones have their owner's name."""
+    keys = keys_of(network)
+    stored: list[dict[int, str]] = [{} for _ in keys]
+    for place in places:
+        if place is not None:
+            stored[place[0]][place[1]] = f"{keys[place[0]]}/{place[1]}"
+    owners: dict[str, str] = {}
+    result = []
+    for index, layer in enumerate(network.layer):
+        own = stored[index]
+        for blob, spec in enumerate(layer.param):
+            if not spec.name:
+                continue
+            if blob in own:
+                owners.setdefault(spec.name, own[blob])
+            elif spec.name in owners:
+                own[blob] = owners[spec.name]
+        if sorted(own) != list(range(len(own))):
+            raise BadManifest(f"the blobs of layer `{keys[index]}` have gaps")
+        result.append([own[blob] for blob in range(len(own))])
+    return result
+
+
+def read_transform(manifest: manifest_pb2.Manifest, mean_image: Any) -> InputTransform | None:
+    """Return the input transform, with the mean image where there is one."""
+    if not manifest.HasField("transform") and mean_image is None:
+        return None
+    message = manifest.transform
+    try:
+        return InputTransform(
+            resize=_pair(message.resize_height, message.resize_width),
+            crop=_pair(message.crop_height, message.crop_width),
+            scale=tuple(message.scale),
+            mean_values=tuple(message.mean_value),
+            mean_image=mean_image,
+            channel_order=_ORDER_NAMES[message.channel_order],
+        )
+    except (KeyError, ValueError) as error:
+        raise BadManifest(f"the input transform is not valid: {error}") from error
+
+
+def _pair(height: int, width: int) -> tuple[int, int] | None:
+    return (height, width) if height and width else None
+
+
+def read_net(manifest: manifest_pb2.Manifest, parameters: Parameters) -> Net:
+    """Return the net that the manifest describes, with the given parameters."""
+    keys = keys_of(manifest.network)
+    header = caffe_pb2.NetParameter()
+    header.CopyFrom(manifest.network)
+    header.ClearField("layer")
+    unknown: list[list[UnknownField]] = [[] for _ in range(len(keys) + 1)]
+    for entry in manifest.unknown:
+        field = UnknownField(entry.path, text=entry.text, wire=entry.wire)
+        unknown[entry.layer].append(field)
+    names = layer_parameters(manifest.network, tensor_places(manifest))
+    layers = [
+        Layer(param, key, names[index], tuple(unknown[index + 1]))
+        for index, (key, param) in enumerate(zip(keys, manifest.network.layer, strict=True))
+    ]
+    return Net(header, layers, parameters, tuple(unknown[0]))
