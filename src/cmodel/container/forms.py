@@ -19,9 +19,18 @@ MAX_DIMENSIONS = 32
 MAX_ELEMENTS = 1 << 40
 MAX_ZERO = 1 << 23
 
-_CODER_OF = {"raw": 0, "packed": 1, "huffman": 2}
+_CODER_OF = {
+    "raw": manifest_pb2.Stream.RAW,
+    "packed": manifest_pb2.Stream.PACKED,
+    "huffman": manifest_pb2.Stream.HUFFMAN,
+}
 _CODER_NAMES = {number: name for name, number in _CODER_OF.items()}
-_INT_TYPES: dict[int, DTypeLike] = {0: np.int8, 1: np.uint8, 2: np.int16, 3: np.uint16}
+_INT_TYPES = {
+    manifest_pb2.Linear.I8: np.dtype(np.int8),
+    manifest_pb2.Linear.U8: np.dtype(np.uint8),
+    manifest_pb2.Linear.I16: np.dtype(np.int16),
+    manifest_pb2.Linear.U16: np.dtype(np.uint16),
+}
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class StreamWriter:
         self.layout.append(StreamLayout(name, coder, len(data)))
         message = manifest_pb2.Stream(size=len(data))
         if coder != "raw":
-            message.coder = manifest_pb2.Stream.Coder.ValueType(_CODER_OF[coder])
+            message.coder = _CODER_OF[coder]
         if coder == "packed":
             message.width = width
         return message
@@ -103,8 +112,7 @@ def encode_form(form: Form, writer: StreamWriter, prefix: str = "") -> manifest_
 def _encode_linear(
     form: Linear, message: manifest_pb2.Linear, writer: StreamWriter, prefix: str
 ) -> None:
-    types = {np.dtype(dtype): number for number, dtype in _INT_TYPES.items()}
-    message.type = manifest_pb2.Linear.Type.ValueType(types[form.ints.dtype])
+    message.type = next(kind for kind, dtype in _INT_TYPES.items() if dtype == form.ints.dtype)
     message.scale_count = form.scales.size
     message.scales.CopyFrom(writer.words(f"{prefix}scales", form.scales))
     if form.zeros.any():
@@ -226,7 +234,7 @@ def _decode_linear(message: manifest_pb2.Linear, shape: Shape, reader: StreamRea
             raise BadStream("a zero point is out of range")
     else:
         zeros = np.zeros(message.scale_count, np.int32)
-    target = np.dtype(_INT_TYPES[message.type])
+    target = _INT_TYPES[message.type]
     unsigned = np.dtype(np.uint8 if target.itemsize == 1 else np.uint16)
     bounds = np.iinfo(target)
     if not bounds.min <= message.lowest <= bounds.max:

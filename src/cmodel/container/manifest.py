@@ -12,8 +12,15 @@ from cmodel.net import InputTransform, Layer, Net, Parameters, UnknownField, lay
 from cmodel.proto import caffe_pb2, manifest_pb2
 
 KNOWN_FEATURES: frozenset[str] = frozenset()
-_ORDERS = {None: 0, "bgr": 1, "rgb": 2, "gray": 3}
-_ORDER_NAMES = {number: name for name, number in _ORDERS.items()}
+_ORDERS = {
+    "bgr": manifest_pb2.Transform.BGR,
+    "rgb": manifest_pb2.Transform.RGB,
+    "gray": manifest_pb2.Transform.GRAY,
+}
+_ORDER_NAMES: dict[int, str | None] = {
+    manifest_pb2.Transform.UNSPECIFIED: None,
+    **{number: name for name, number in _ORDERS.items()},
+}
 
 
 def build_manifest(net: Net) -> manifest_pb2.Manifest:
@@ -45,9 +52,7 @@ def _write_transform(transform: InputTransform, message: manifest_pb2.Transform)
     message.scale.extend(transform.scale)
     message.mean_value.extend(transform.mean_values)
     if transform.channel_order:
-        message.channel_order = manifest_pb2.Transform.ChannelOrder.ValueType(
-            _ORDERS[transform.channel_order]
-        )
+        message.channel_order = _ORDERS[transform.channel_order]
 
 
 def parse_manifest(data: bytes) -> manifest_pb2.Manifest:

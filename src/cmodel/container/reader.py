@@ -1,0 +1,308 @@
+"""Container file -> Net. The file is mapped; tensors are decoded when they are asked for."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cmodel.container import layout
+from cmodel.container.forms import (
+    StreamLayout,
+    StreamReader,
+    check_shape,
+    decode_form,
+)
+from cmodel.container.manifest import (
+    keys_of,
+    layer_parameters,
+    parse_manifest,
+    read_net,
+    read_transform,
+    tensor_places,
+)
+from cmodel.container.writer import MEAN_IMAGE_NAME, TensorLayout
+from cmodel.errors import (
+    BadManifest,
+    ChecksumMismatch,
+    CmodelError,
+    InputError,
+    LimitMemory,
+)
+from cmodel.net import Net, ParameterLoader, Parameters, Shape, parameter_name
+from cmodel.proto import manifest_pb2
+from cmodel.tensors import Form, crc32_of, size_of
+from cmodel.threads import available_threads
+
+MAX_MEMORY = 4 << 30
+MAX_TEXT = 64 << 20
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor of the file: where its bytes are and what the manifest says of it."""
+
+    name: str
+    shape: Shape
+    section: int
+    offset: int
+    size: int
+    message: manifest_pb2.Tensor
+
+    @property
+    def layout(self) -> TensorLayout:
+        """Its streams and their sizes."""
+        return TensorLayout(self.name, self.shape, tuple(_streams(self.message.form, "")))
+
+
+class Container:
+    """An open container. Opening reads header, section table and manifest, no more.
+
+    path : the file.
+    max_memory : most bytes of float32 that all tensors together may decode to, and any single
+        array on the way.
+    threads : threads for decoding; default all that the process may use.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        max_memory: int = MAX_MEMORY,
+        threads: int | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.max_memory = max_memory
+        self.threads = threads or available_threads()
+        self._checked: set[int] = set()
+        with self._errors():
+            self._data = _map(self.path)
+            self.sections, self.alignment_log2 = layout.parse_head(self._data)
+            self.manifest = parse_manifest(self.section_bytes(0))
+            self.places = tensor_places(self.manifest)
+            # Raises where the blobs of a layer have gaps.
+            layer_parameters(self.manifest.network, self.places)
+            self.tensors = self._find_tensors()
+        self._by_name = {tensor.name: tensor for tensor in self.tensors}
+
+    @contextmanager
+    def _errors(self, part: str = "") -> Iterator[None]:
+        """Say in every error of this file where it happened."""
+        try:
+            yield
+        except CmodelError as error:
+            place = f"{self.path}{part}"
+            error.where = place if error.where is None else f"{place}, {error.where}"
+            raise
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return len(self._data)
+
+    def _stored(self, index: int) -> memoryview:
+        section = self.sections[index]
+        return self._data[section.offset : section.offset + section.stored_size]
+
+    def check_section(self, index: int) -> None:
+        """Check the CRC-32 of a section, once.
+
+        Raises
+        ------
+        ChecksumMismatch
+        """
+        if index in self._checked:
+            return
+        section = self.sections[index]
+        if zlib.crc32(self._stored(index)) != section.crc32:
+            raise ChecksumMismatch(
+                "the CRC-32 does not match: the bytes are damaged",
+                where=f"section {index} ({section.name})",
+            )
+        self._checked.add(index)
+
+    def section_bytes(self, index: int) -> bytes:
+        """Return the decoded bytes of a section that is not data."""
+        self.check_section(index)
+        section = self.sections[index]
+        where = f"section {index} ({section.name})"
+        if section.decoded_size > MAX_TEXT:
+            raise LimitMemory(f"{section.decoded_size} bytes, {MAX_TEXT} are allowed", where=where)
+        stored = self._stored(index)
+        if not section.deflated:
+            return bytes(stored)
+        inflater = zlib.decompressobj(-15)
+        try:
+            data = inflater.decompress(stored, section.decoded_size + 1)
+        except zlib.error as error:
+            raise BadManifest("the deflated bytes are not valid", where=where) from error
+        if len(data) != section.decoded_size or not inflater.eof or inflater.unused_data:
+            raise BadManifest("the deflated bytes are not of the stated size", where=where)
+        return data
+
+    def _find_tensors(self) -> list[StoredTensor]:
+        keys = keys_of(self.manifest.network)
+        used = dict.fromkeys(
+            (i for i, section in enumerate(self.sections) if section.type == layout.DATA), 0
+        )
+        tensors = []
+        current, total = -1, 0
+        for message, place in zip(self.manifest.tensor, self.places, strict=True):
+            name = MEAN_IMAGE_NAME if place is None else parameter_name(keys[place[0]], place[1])
+            if message.HasField("section"):
+                if message.section < current:
+                    raise BadManifest(f"the tensor `{name}` is out of order")
+                current = message.section
+            if current not in used:
+                raise BadManifest(f"the tensor `{name}` lies in no data section")
+            shape = check_shape(message.dim)
+            size = sum(stream.size for stream in _streams(message.form, ""))
+            offset = used[current]
+            used[current] += size
+            if used[current] > self.sections[current].stored_size:
+                raise BadManifest(f"the tensor `{name}` reaches beyond its section")
+            tensors.append(StoredTensor(name, shape, current, offset, size, message))
+            total += 4 * size_of(shape)
+        if total > self.max_memory:
+            raise LimitMemory(
+                f"the tensors decode to {total} bytes, {self.max_memory} are allowed",
+                hint="--max-memory raises the limit",
+            )
+        for index, end in used.items():
+            if end != self.sections[index].stored_size:
+                raise BadManifest(f"bytes of section {index} belong to no tensor")
+        return tensors
+
+    def form(self, name: str) -> Form:
+        """Decode a tensor by its name.
+
+        Raises
+        ------
+        KeyError : there is none of this name.
+        ChecksumMismatch, BadStream, BadManifest, UnknownFeature, LimitMemory
+        """
+        tensor = self._by_name[name]
+        with self._errors(f", tensor `{name}`"):
+            self.check_section(tensor.section)
+            start = self.sections[tensor.section].offset + tensor.offset
+            reader = StreamReader(
+                self._data[start : start + tensor.size], self.max_memory, self.threads
+            )
+            try:
+                form = decode_form(tensor.message.form, tensor.shape, reader)
+            except ValueError as error:
+                # The forms check their own rules; here a broken one is a broken file.
+                raise BadManifest(f"the form is not valid: {error}") from error
+            reader.finish()
+        return form
+
+    def check_tensor(self, name: str) -> None:
+        """Decode a tensor and compare its CRC-32 with the manifest's.
+
+        Raises
+        ------
+        ChecksumMismatch, and what `form` raises
+        """
+        form = self.form(name)
+        expected = self._by_name[name].message.crc32
+        if crc32_of(form) != expected:
+            raise ChecksumMismatch(
+                f"it decodes to CRC-32 {crc32_of(form):08x}, the manifest says {expected:08x}",
+                where=f"{self.path}, tensor `{name}`",
+            )
+
+    def labels(self) -> tuple[str, ...]:
+        """Return the class names, or nothing."""
+        text = self._text(layout.LABELS)
+        return tuple(text.split("\n")[:-1]) if text else ()
+
+    def notes(self) -> dict[str, Any]:
+        """Return the notes: recipe and provenance as JSON data."""
+        text = self._text(layout.NOTES)
+        if not text:
+            return {}
+        try:
+            notes = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise BadManifest("the notes are not valid JSON", where=str(self.path)) from error
+        if not isinstance(notes, dict):
+            raise BadManifest("the notes are not a JSON object", where=str(self.path))
+        return notes
+
+    def _text(self, kind: int) -> str:
+        for index, section in enumerate(self.sections):
+            if section.type == kind:
+                with self._errors():
+                    try:
+                        return self.section_bytes(index).decode()
+                    except UnicodeDecodeError as error:
+                        raise BadManifest(
+                            f"the section `{section.name}` is not UTF-8"
+                        ) from error
+        return ""
+
+    def net(self) -> Net:
+        """Return the network; its parameters are decoded at each access."""
+        parameters = Parameters(
+            (tensor.name, ParameterLoader(tensor.shape, partial(self.form, tensor.name)))
+            for tensor in self.tensors
+            if tensor.name != MEAN_IMAGE_NAME
+        )
+        mean = None
+        if MEAN_IMAGE_NAME in self._by_name:
+            mean = self.form(MEAN_IMAGE_NAME).to_dense()
+        with self._errors():
+            net = read_net(self.manifest, parameters)
+            net.transform = read_transform(self.manifest, mean)
+        net.labels = self.labels()
+        net.notes = self.notes()
+        return net
+
+
+def read(
+    path: str | os.PathLike[str], *, max_memory: int = MAX_MEMORY, threads: int | None = None
+) -> Net:
+    """Read a container; see `Container` for the parameters and errors."""
+    return Container(path, max_memory=max_memory, threads=threads).net()
+
+
+def _map(path: Path) -> memoryview:
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                return memoryview(b"")
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except OSError as error:
+        raise InputError(f"cannot read it: {error.strerror}") from error
+
+
+def _streams(form: manifest_pb2.Form, prefix: str) -> Iterator[StreamLayout]:
+    """Yield the streams of a form in the order in which they lie in the file."""
+
+    def entry(name: str, stream: manifest_pb2.Stream) -> StreamLayout:
+        coders = manifest_pb2.Stream.Coder
+        known = stream.coder in coders.values()
+        coder = coders.Name(stream.coder).lower() if known else str(stream.coder)
+        return StreamLayout(f"{prefix}{name}", coder, stream.size)
+
+    match form.WhichOneof("kind"):
+        case "dense":
+            yield entry("values", form.dense.values)
+        case "codebook":
+            yield entry("centroids", form.codebook.centroids)
+            yield entry("indices", form.codebook.indices)
+        case "linear":
+            yield entry("scales", form.linear.scales)
+            if form.linear.HasField("zeros"):
+                yield entry("zeros", form.linear.zeros)
+            yield entry("ints", form.linear.ints)
+        case "sparse":
+            yield entry("gaps", form.sparse.gaps)
+            yield from _streams(form.sparse.values, f"{prefix}values.")
