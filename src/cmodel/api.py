@@ -1,0 +1,142 @@
+"""What a program calls: load, save, compress."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cmodel import container
+from cmodel.caffe import load_net
+from cmodel.compress import (
+    Progress,
+    Recipe,
+    compress_net,
+    load_preset,
+    load_recipe,
+    preset_names,
+)
+from cmodel.errors import InputError, UsageError, did_you_mean
+from cmodel.net import Net
+
+if TYPE_CHECKING:
+    from cmodel.container import FileLayout
+
+DEFAULT_PRESET = "linear8"
+
+
+def is_container(path: str | os.PathLike[str]) -> bool:
+    """Whether a file starts like a container, by content and not by name.
+
+    Raises
+    ------
+    InputError : it cannot be read.
+    """
+    file = Path(path)
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(len(container.SIGNATURE))
+    except OSError as error:
+        raise InputError(f"cannot read it: {error.strerror}", where=str(file)) from error
+    # The first byte settles it: no prototxt and no caffemodel starts with 0x89.
+    return start[:4] == container.SIGNATURE[:4]
+
+
+def load(
+    model: str | os.PathLike[str],
+    weights: str | os.PathLike[str] | None = None,
+    *,
+    phase: str = "TEST",
+    stages: tuple[str, ...] = (),
+    level: int = 0,
+    strict: bool = False,
+    require_weights: bool = True,
+    max_memory: int = container.MAX_MEMORY,
+    threads: int | None = None,
+    on_warning: Callable[[str], None] | None = None,
+) -> Net:
+    """Load a network: a `.cmodel`, or a prototxt with its caffemodel.
+
+    Parameters
+    ----------
+    model : a container (recognised by content) or a prototxt.
+    weights : the caffemodel of a prototxt; may be left out where no layer has parameters.
+    phase, stages, level : the state that include and exclude rules of a prototxt are held against.
+    strict : make every warning about the weights an error.
+    require_weights : without it a prototxt alone loads too, with no parameters.
+    max_memory : most bytes that a container may decode to.
+    threads : threads for decoding; default all that the process may use.
+    on_warning : called with each warning.
+
+    Raises
+    ------
+    CmodelError : what is wrong, where, and what to do.
+    """
+    if is_container(model):
+        if weights is not None:
+            raise UsageError(f"`{model}` carries its weights", hint="leave the weights out")
+        return container.read(model, max_memory=max_memory, threads=threads)
+    return load_net(
+        model,
+        weights,
+        phase=phase,
+        stages=stages,
+        level=level,
+        strict=strict,
+        require_weights=require_weights,
+        on_warning=on_warning,
+    )
+
+
+def save(net: Net, path: str | os.PathLike[str]) -> FileLayout:
+    """Write a network as a container, whole or not at all; return where its bytes went.
+
+    Raises
+    ------
+    OutputError : the file cannot be written.
+    """
+    return container.write(net, path)
+
+
+def resolve_recipe(recipe: str | os.PathLike[str] | Recipe) -> Recipe:
+    """Return a recipe: given as such, by the name of a preset, or by the path of a TOML file.
+
+    Raises
+    ------
+    UsageError : neither a preset nor a file.
+    RecipeError : the file is not a valid recipe.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    if recipe in preset_names():
+        return load_preset(str(recipe))
+    if Path(recipe).suffix == ".toml" or Path(recipe).exists():
+        return load_recipe(Path(recipe))
+    raise UsageError(
+        f"`{recipe}` is neither a preset nor a recipe file",
+        notes=[f"presets: {', '.join(preset_names())}"],
+        hint=did_you_mean(str(recipe), preset_names()),
+    )
+
+
+def compress(
+    net: Net,
+    recipe: str | os.PathLike[str] | Recipe = DEFAULT_PRESET,
+    *,
+    seed: int = 0,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Net:
+    """Compress a network by a recipe; return a new one, `net` is unchanged.
+
+    Parameters
+    ----------
+    recipe : the name of a preset, the path of a recipe file, or a Recipe.
+    seed : of all random choices.
+
+    Raises
+    ------
+    RecipeError : the recipe is wrong or does not fit the network.
+    WeightsError : a weight is NaN or infinite.
+    """
+    return compress_net(net, resolve_recipe(recipe), seed=seed, on_progress=on_progress)

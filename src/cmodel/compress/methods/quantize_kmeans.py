@@ -1,0 +1,95 @@
+"""Weight sharing by scalar k-means: every weight becomes the nearest of k centroids.
+
+S. Han, H. Mao, W. Dally, "Deep Compression", 2016, section 3: one codebook for each layer, equation 2
+minimised, centroids initialised at random (Forgy), by density or linearly (section 3.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cmodel import _kmeans
+from cmodel.compress.options import check_choice, check_int
+from cmodel.compress.registry import Outcome, Task, method
+from cmodel.errors import RecipeError
+from cmodel.tensors import Codebook, Dense, FloatArray, Sparse
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the codebook is found.
+
+    k : number of centroids, 1 to 65,536; fewer are kept where there are fewer distinct weights.
+    init : "linear" (evenly between minimum and maximum), "density" (evenly over the cumulative
+        distribution), "random" (k of the weights), or "exact" (the optimum, without iterations).
+    iterations : most Lloyd iterations.
+    """
+
+    k: int = 32
+    init: str = "linear"
+    iterations: int = 100
+
+    def __post_init__(self) -> None:
+        check_int("k", self.k, 1, 65536)
+        check_choice("init", self.init, ("linear", "density", "random", "exact"))
+        check_int("iterations", self.iterations, 1, 10000)
+
+
+@method("quantize.kmeans", Options)
+def quantize_kmeans(task: Task[Options]) -> Outcome:
+    """Quantize a Dense parameter, or the stored values of a Sparse one."""
+    form = task.form
+    match form:
+        case Dense():
+            values = form.to_dense()
+        case Sparse(values=Dense()):
+            values = form.values.to_dense()
+        case _:
+            raise RecipeError(f"`quantize.kmeans`: `{task.name}` is quantized already")
+    if not values.size:
+        return Outcome(form)
+    codebook, iterations = cluster(values, task.options, task.rng)
+    facts = {"entries": int(codebook.centroids.size), "iterations": iterations}
+    if isinstance(form, Sparse):
+        return Outcome(Sparse(form.shape, form.positions, codebook), facts)
+    return Outcome(codebook, facts)
+
+
+def cluster(
+    values: FloatArray, options: Options, rng: np.random.Generator
+) -> tuple[Codebook, int]:
+    """Return the codebook of `values` (any shape, at least one) and the number of iterations."""
+    ordered = _kmeans.sort_float32(values.reshape(-1))
+    if options.init == "exact":
+        centroids, iterations = _kmeans.exact(ordered, options.k), 0
+    else:
+        start = initial_centroids(ordered, options, rng)
+        centroids, iterations = _kmeans.lloyd(ordered, start, options.iterations)
+    # Adding +0 turns a centroid of -0 into +0; equal ones are one.
+    centroids = np.unique(centroids + np.float32(0))
+    indices = _kmeans.assign(values.reshape(-1), centroids)
+    # A centroid that nothing is nearest to would only cost bytes.
+    used = np.bincount(indices, minlength=centroids.size) > 0
+    if not used.all():
+        renumber = np.cumsum(used) - 1
+        indices = renumber[indices]
+        centroids = centroids[used]
+    indices = indices.astype(np.uint8 if centroids.size <= 256 else np.uint16, copy=False)
+    return Codebook(centroids, indices.reshape(values.shape)), iterations
+
+
+def initial_centroids(
+    ordered: FloatArray, options: Options, rng: np.random.Generator
+) -> FloatArray:
+    """Return the start of the iterations: sorted, at most k (Deep Compression, section 3.2)."""
+    k = min(options.k, ordered.size)
+    if options.init == "linear":
+        start = np.linspace(float(ordered[0]), float(ordered[-1]), k)
+    elif options.init == "density":
+        # The middle of each of k parts of equal count.
+        start = ordered[((np.arange(k) + 0.5) / k * ordered.size).astype(np.int64)]
+    else:
+        start = ordered[np.sort(rng.choice(ordered.size, k, replace=False))]
+    return np.unique(start.astype(np.float32))
