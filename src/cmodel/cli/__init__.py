@@ -1,0 +1,76 @@
+"""The command line: `python -m cmodel` and `cmodel`. One file for each command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+
+from cmodel._version import __version__
+from cmodel.cli.options import common_options
+from cmodel.cli.terminal import Terminal
+from cmodel.errors import CmodelError, UsageError
+
+COMMANDS = ("pack", "unpack", "infer", "eval", "inspect", "verify", "doctor")
+INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a wrong call as any other error of the program."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise UsageError(message, hint=f"`{self.prog} --help` shows how it is called")
+
+
+def command_module(name: str) -> ModuleType:
+    """Return the module of a command: it has HELP, EXAMPLES, configure(parser), run(args, terminal)."""
+    return import_module(f"cmodel.cli.{name}_command")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = _Parser(prog="cmodel", description=__doc__ and "Compress and run trained Caffe networks.")
+    parser.add_argument("--version", action="version", version=f"cmodel {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    common = common_options()
+    for name in COMMANDS:
+        module = command_module(name)
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.HELP[0].upper() + module.HELP[1:] + ".",
+            epilog=f"examples:\n{module.EXAMPLES}",
+            parents=[common],
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.configure(command)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    terminal = Terminal()
+    try:
+        args = build_parser().parse_args(argv)
+        terminal = Terminal(
+            json=args.json, verbosity=args.verbose - args.quiet, progress=not args.no_progress
+        )
+        status = command_module(args.command).run(args, terminal)
+        sys.stdout.flush()
+        return int(status)
+    except CmodelError as error:
+        terminal.error(error)
+        return error.exit_code
+    except MemoryError:
+        terminal.error(CmodelError("there is not enough memory", hint="try a smaller --batch"))
+        return 5
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; keep the interpreter from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        terminal.interrupted()
+        return INTERRUPTED

@@ -1,0 +1,105 @@
+"""`cmodel eval`: accuracy of a model on a test set."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from cmodel.cli.options import (
+    add_data_options,
+    add_model_options,
+    add_transform_options,
+    load_model,
+    one_blob,
+    source_of,
+    transform_of,
+)
+from cmodel.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from cmodel.data import Source
+    from cmodel.evaluate import Evaluation
+    from cmodel.net import InputTransform, Net
+
+HELP = "measure the accuracy of a model on labelled images"
+EXAMPLES = """\
+  cmodel eval net.cmodel --data t10k-images-idx3-ubyte.gz
+  cmodel eval deploy.prototxt --weights net.caffemodel --data test.zip \\
+      --channel-order rgb --mean-file mean.binaryproto"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_model_options(parser)
+    add_data_options(parser, required=True)
+    add_transform_options(parser)
+    parser.add_argument("--output", metavar="BLOB", help="blob of the scores")
+
+
+def run(args: argparse.Namespace, terminal: Terminal) -> int:
+    """Evaluate and report."""
+    net = load_model(args, terminal)
+    source = source_of(args)
+    with terminal.progress("evaluating") as update:
+        result = measure(args, net, transform_of(args, net), source, update)
+    facts = {
+        "top1": result.top1,
+        "top5": result.top5,
+        "images": result.images,
+        "seconds": result.seconds,
+    }
+    text = f"top-1 {result.top1:.2f} %"
+    if result.top5 is not None:
+        text += f", top-5 {result.top5:.2f} %"
+    text += f" on {result.images} images in {result.seconds:.1f} s"
+    terminal.document("eval", facts, text)
+    return 0
+
+
+def measure(
+    args: argparse.Namespace,
+    net: Net,
+    transform: InputTransform,
+    source: Source,
+    update: Callable[[int, int, str], None],
+) -> Evaluation:
+    """Evaluate `net` on the images that the arguments name."""
+    from cmodel.engine import Engine
+    from cmodel.evaluate import evaluate
+
+    input_blob = one_blob(image_inputs(net), getattr(args, "input_blob", None), "input", "--input")
+    scores = one_blob(score_blobs(net), getattr(args, "output", None), "output", "--output")
+    engine = Engine(net, threads=args.threads)
+    return evaluate(
+        engine,
+        source,
+        transform,
+        input_blob=input_blob,
+        output_blob=scores,
+        batch=args.batch,
+        limit=args.limit,
+        seed=args.seed,
+        on_progress=lambda done, total: update(done, total, ""),
+    )
+
+
+def image_inputs(net: Net) -> list[str]:
+    """Return the inputs that take images: the first top of each data layer, without the labels."""
+    labels = {
+        blob
+        for layer in net.layers
+        if layer.type in ("Accuracy", "SoftmaxWithLoss") and len(layer.bottoms) > 1
+        for blob in layer.bottoms[1:]
+    }
+    return [name for name in net.inputs if name not in labels]
+
+
+def score_blobs(net: Net) -> list[str]:
+    """Return the outputs that score classes: what feeds a loss or accuracy layer, or the outputs."""
+    fed = [
+        layer.bottoms[0]
+        for layer in net.layers
+        if layer.type in ("Accuracy", "SoftmaxWithLoss") and layer.bottoms
+    ]
+    return list(dict.fromkeys(fed)) or net.outputs

@@ -1,0 +1,121 @@
+"""`cmodel infer`: run a model on images or arrays."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cmodel.cli.eval_command import image_inputs
+from cmodel.cli.options import (
+    add_model_options,
+    add_transform_options,
+    load_model,
+    one_blob,
+    positive,
+    transform_of,
+)
+from cmodel.cli.terminal import Terminal
+from cmodel.errors import OutputError, UsageError
+from cmodel.files import atomic_write
+
+if TYPE_CHECKING:
+    from cmodel.net import Net
+
+HELP = "run a model on images, or on arrays as fed"
+EXAMPLES = """\
+  cmodel infer net.cmodel cat.jpg dog.png --top 3
+  cmodel infer deploy.prototxt --weights net.caffemodel --input data=x.npy --blobs all --out blobs/"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_model_options(parser)
+    parser.add_argument("inputs", metavar="INPUT", nargs="*", help="images, or any data source")
+    parser.add_argument("--top", type=positive, default=5, metavar="N", help="default 5")
+    parser.add_argument("--output", metavar="BLOB", help="blob of the scores")
+    parser.add_argument("--batch", type=positive, default=50, metavar="N", help="default 50")
+    arrays = parser.add_argument_group("arrays in, arrays out")
+    arrays.add_argument("--input", action="append", default=[], metavar="BLOB=FILE.npy")
+    arrays.add_argument("--blobs", metavar="all|a,b", help="blobs to write (default: the outputs)")
+    arrays.add_argument("--out", metavar="DIR", help="folder for BLOB.npy, '/' as '__'")
+    add_transform_options(parser)
+
+
+def run(args: argparse.Namespace, terminal: Terminal) -> int:
+    """Run on arrays where --input is given, on images otherwise."""
+    if bool(args.inputs) == bool(args.input):
+        raise UsageError("give either INPUTs or --input BLOB=FILE.npy")
+    net = load_model(args, terminal)
+    return _run_arrays(args, terminal, net) if args.input else _run_images(args, terminal, net)
+
+
+def _run_images(args: argparse.Namespace, terminal: Terminal, net: Net) -> int:
+    from cmodel.data import open_source
+    from cmodel.engine import Engine
+    from cmodel.evaluate import predict
+
+    if args.blobs or args.out:
+        raise UsageError("--blobs and --out go with --input")
+    transform = transform_of(args, net)
+    input_blob = one_blob(image_inputs(net), None, "input", "--input")
+    output_blob = one_blob(net.outputs, args.output, "output", "--output")
+    engine = Engine(net, threads=args.threads)
+    results: list[dict[str, Any]] = []
+    lines = []
+    for path in args.inputs:
+        source = open_source(path)
+        for name, best in predict(
+            engine,
+            source,
+            transform,
+            input_blob=input_blob,
+            output_blob=output_blob,
+            top=args.top,
+            batch=args.batch,
+        ):
+            top = [{"class": c, "label": _label(net, c), "score": s} for c, s in best]
+            results.append({"input": name, "top": top})
+            lines.append(name)
+            lines += [
+                f"  {entry['score']:.6f}  {entry['class']:4d}  {entry['label'] or ''}".rstrip()
+                for entry in top
+            ]
+    terminal.document("infer", {"results": results}, "\n".join(lines))
+    return 0
+
+
+def _label(net: Net, index: int) -> str | None:
+    return net.labels[index] if index < len(net.labels) else None
+
+
+def _run_arrays(args: argparse.Namespace, terminal: Terminal, net: Net) -> int:
+    import numpy as np
+
+    from cmodel.data import read_array
+    from cmodel.engine import Engine
+
+    if not args.out:
+        raise UsageError("--input writes blobs to a folder", hint="name it with --out DIR")
+    feed = {}
+    for text in args.input:
+        blob, separator, path = text.partition("=")
+        if not separator or not blob or not path:
+            raise UsageError(f"--input {text}: write BLOB=FILE.npy")
+        feed[blob] = read_array(path)
+    wanted: Any = args.blobs if args.blobs in (None, "all") else args.blobs.split(",")
+    blobs = Engine(net, threads=args.threads).run(feed, blobs=wanted)
+    folder = Path(args.out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder: {error.strerror}", where=args.out) from error
+    written = {}
+    for name, array in blobs.items():
+        path = folder / f"{name.replace('/', '__')}.npy"
+        with atomic_write(path) as file:
+            np.save(file, array, allow_pickle=False)
+        written[name] = {"file": str(path), "shape": list(array.shape)}
+    lines = [f"{name}  {facts['shape']}  {facts['file']}" for name, facts in written.items()]
+    terminal.document("infer", {"blobs": written}, "\n".join(lines))
+    return 0

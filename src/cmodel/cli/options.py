@@ -1,0 +1,205 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cmodel.cli.terminal import Terminal
+from cmodel.errors import UsageError
+
+if TYPE_CHECKING:
+    from cmodel.data import Source
+    from cmodel.net import InputTransform, Net
+
+
+def common_options() -> argparse.ArgumentParser:
+    """Return the options that every command has, as a parent parser."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("common options")
+    group.add_argument("--json", action="store_true", help="print one JSON document")
+    group.add_argument("-q", "--quiet", action="count", default=0, help="no warnings, no progress")
+    group.add_argument("-v", "--verbose", action="count", default=0, help="tell more")
+    group.add_argument("--no-progress", action="store_true", help="no progress bar")
+    group.add_argument(
+        "--threads", type=positive, metavar="N", help="threads (default: all cores it may use)"
+    )
+    group.add_argument("--seed", type=int, default=0, help="of every random choice (default 0)")
+    group.add_argument(
+        "--max-memory",
+        type=byte_size,
+        default=byte_size("4GiB"),
+        metavar="SIZE",
+        help="most bytes that a container may decode to (default 4GiB)",
+    )
+    return parser
+
+
+def positive(text: str) -> int:
+    """Parse a positive integer."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return value
+
+
+def byte_size(text: str) -> int:
+    """Parse a size such as 300KB, 1.5MB, 4GiB or plain bytes."""
+    units = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "B": 1}
+    for unit, factor in units.items():
+        if text.endswith(unit):
+            number = text.removesuffix(unit)
+            break
+    else:
+        number, factor = text, 1
+    try:
+        value = int(float(number) * factor)
+    except (ValueError, OverflowError):
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 300KB or 4GiB")
+    return value
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Parse one number, or several separated by commas."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number or a list such as 104,117,123"
+        ) from error
+
+
+def height_width(text: str) -> tuple[int, int]:
+    """Parse a size in pixels: one number for a square, or HEIGHTxWIDTH."""
+    parts = text.lower().split("x")
+    if len(parts) in (1, 2) and all(part.isdigit() and 0 < int(part) < 65536 for part in parts):
+        return int(parts[0]), int(parts[-1])
+    raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 227 or 240x320")
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add MODEL and what is needed to load it."""
+    parser.add_argument("model", metavar="MODEL", help="a .cmodel, or a prototxt with --weights")
+    parser.add_argument("--weights", metavar="W", help="the caffemodel of a prototxt")
+    add_state_options(parser)
+
+
+def add_state_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of how a prototxt and its weights are read."""
+    group = parser.add_argument_group("reading a prototxt")
+    group.add_argument("--phase", choices=["TEST", "TRAIN"], default="TEST", type=str.upper)
+    group.add_argument("--stage", action="append", default=[], help="a stage of the net state")
+    group.add_argument("--level", type=int, default=0, help="the level of the net state")
+    group.add_argument(
+        "--strict", action="store_true", help="an error where weights are missing or left over"
+    )
+
+
+def add_transform_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of how an image becomes the input."""
+    group = parser.add_argument_group(
+        "input transform",
+        "(x - mean) * scale after resize and centre crop; stated options override the model's",
+    )
+    group.add_argument("--resize", type=height_width, metavar="N|HxW")
+    group.add_argument("--crop", type=height_width, metavar="N|HxW")
+    group.add_argument("--scale", type=numbers, metavar="S[,S,S]")
+    group.add_argument(
+        "--mean-value", type=numbers, metavar="V[,V,V]", help="in the order of channels fed"
+    )
+    group.add_argument("--mean-file", metavar="F", help="mean.binaryproto or .npy")
+    group.add_argument("--channel-order", choices=["bgr", "rgb"], help="default bgr, as Caffe")
+    group.add_argument("--gray", action="store_true", help="feed images as gray")
+    group.add_argument(
+        "--transform-from", metavar="P", help="a train_val.prototxt whose TEST data layer states it"
+    )
+
+
+def add_data_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """Add the options that name images and labels."""
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--data",
+        metavar="SOURCE",
+        required=required,
+        help="IDX (.gz), .npz, .npy, image, folder, list file, or zip with list.txt",
+    )
+    group.add_argument("--labels", metavar="L", help="labels where they do not lie beside the data")
+    group.add_argument("--root", metavar="DIR", help="folder that the paths of a list start from")
+    group.add_argument("--limit", type=positive, metavar="N", help="a seeded sample of N images")
+    group.add_argument("--batch", type=positive, default=50, metavar="N", help="default 50")
+
+
+def load_model(
+    args: argparse.Namespace, terminal: Terminal, *, require_weights: bool = True
+) -> Net:
+    """Load the net that the arguments name, warnings to the terminal."""
+    from cmodel.api import load
+
+    return load(
+        args.model,
+        args.weights,
+        phase=args.phase,
+        stages=tuple(args.stage),
+        level=args.level,
+        strict=args.strict,
+        require_weights=require_weights,
+        max_memory=args.max_memory,
+        threads=args.threads,
+        on_warning=terminal.warn,
+    )
+
+
+def transform_of(args: argparse.Namespace, net: Net) -> InputTransform:
+    """Return the transform: the model's, overridden by the options, field by field."""
+    from cmodel.caffe import load_net
+    from cmodel.data import merge, transform_from_net, transform_from_options
+    from cmodel.net import InputTransform
+
+    base = net.transform or transform_from_net(net, Path(args.model).parent) or InputTransform()
+    if args.transform_from:
+        other = load_net(args.transform_from, phase=args.phase, require_weights=False)
+        stated = transform_from_net(other, Path(args.transform_from).parent)
+        if stated is None:
+            raise UsageError(f"`{args.transform_from}` has no data layer for this phase")
+        base = merge(base, stated)
+    return merge(
+        base,
+        transform_from_options(
+            resize=args.resize,
+            crop=args.crop,
+            scale=args.scale,
+            mean_values=args.mean_value,
+            mean_file=args.mean_file,
+            channel_order="gray" if args.gray else args.channel_order,
+        ),
+    )
+
+
+def source_of(args: argparse.Namespace) -> Source:
+    """Open the data source that the arguments name."""
+    from cmodel.data import open_source
+
+    return open_source(args.data, labels=args.labels, root=args.root)
+
+
+def one_blob(names: Sequence[str], wanted: str | None, what: str, option: str) -> str:
+    """Return the blob to use: the one wanted, or the only one there is.
+
+    Raises
+    ------
+    UsageError
+    """
+    if wanted is not None:
+        if wanted not in names:
+            raise UsageError(f"`{wanted}` is no {what}", notes=[f"{what}s: {', '.join(names)}"])
+        return wanted
+    if len(names) != 1:
+        raise UsageError(
+            f"the net has {len(names)} {what}s: {', '.join(names)}", hint=f"choose with {option}"
+        )
+    return names[0]
