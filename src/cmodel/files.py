@@ -13,34 +13,47 @@ from cmodel.errors import OutputError
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path` and rename it to `path` at a clean end of the block.
+def atomic_path(path: str | os.PathLike[str], *, keep: bool = True) -> Iterator[Path]:
+    """Give an empty temporary file beside `path`; rename it to `path` at a clean end of the block.
 
-    On an error the temporary file is removed and `path` is as it was.
+    On an error, or without `keep`, the temporary file is removed and `path` is as it was.
 
     Raises
     ------
-    OutputError : the place cannot be written, or `path` exists and `overwrite` is false.
+    OutputError : the place cannot be written.
     """
     target = Path(path)
     if target.is_dir():
         raise OutputError(f"cannot write `{target}`: it is a folder")
-    if target.exists() and not overwrite:
-        raise OutputError(f"`{target}` exists already", hint="-f overwrites it")
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     except OSError as error:
         raise OutputError(f"cannot write `{target}`: {error.strerror}") from error
+    temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            # mkstemp makes files that only their owner can read; give what open() would.
-            umask = os.umask(0)
-            os.umask(umask)
-            os.fchmod(file.fileno(), 0o666 & ~umask)
-            yield file
-        Path(temporary).replace(target)
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise OutputError(f"cannot write `{target}`: {error.strerror or error}") from error
-        raise
+        # mkstemp makes files that only their owner can read; give what open() would.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.fchmod(descriptor, 0o666 & ~umask)
+        os.close(descriptor)
+        yield temporary
+        if keep:
+            temporary.replace(target)
+    except OSError as error:
+        raise OutputError(f"cannot write `{target}`: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file for writing that replaces `path` only at a clean end of the block.
+
+    Raises
+    ------
+    OutputError : the place cannot be written.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())

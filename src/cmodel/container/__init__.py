@@ -2,8 +2,9 @@
 
 from cmodel.container.layout import SIGNATURE
 from cmodel.container.reader import MAX_MEMORY, Container, StoredTensor, read
+from cmodel.container.store import stored, write
 from cmodel.container.verify import Damage, Verification, verify
-from cmodel.container.writer import FileLayout, TensorLayout, write, write_to
+from cmodel.container.writer import FileLayout, TensorLayout, write_to
 
 __all__ = [
     "MAX_MEMORY",
@@ -15,6 +16,7 @@ __all__ = [
     "TensorLayout",
     "Verification",
     "read",
+    "stored",
     "verify",
     "write",
     "write_to",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from cmodel.container import layout
 from cmodel.container.forms import StreamLayout, StreamWriter, encode_form
 from cmodel.container.manifest import build_manifest
 from cmodel.errors import NetError
-from cmodel.files import atomic_write
 from cmodel.net import Net, Shape
 from cmodel.proto import manifest_pb2
 from cmodel.tensors import Dense, Form, crc32_of
@@ -63,22 +61,15 @@ class _Part:
         return sum(len(chunk) for chunk in self.chunks)
 
 
-def write(net: Net, path: str | os.PathLike[str], *, coders: Sequence[str] = CODERS) -> FileLayout:
-    """Write `net` as a container to `path`, whole or not at all; return its layout.
+def write_to(file: BinaryIO, net: Net, *, coders: Sequence[str] = CODERS) -> FileLayout:
+    """Write `net` as a container to an open file and return its layout.
 
     The same net gives the same bytes on every machine. `coders` bounds the choice of coders.
 
     Raises
     ------
-    OutputError : the file cannot be written.
     NetError : a parameter belongs to no layer.
     """
-    with atomic_write(path) as file:
-        return write_to(file, net, coders=coders)
-
-
-def write_to(file: BinaryIO, net: Net, *, coders: Sequence[str] = CODERS) -> FileLayout:
-    """Write `net` as a container to an open file; see `write`."""
     manifest = build_manifest(net)
     writers: list[StreamWriter] = []
     layouts: list[TensorLayout] = []

@@ -1,0 +1,78 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# `make test-all` runs `make test` first, then whatever needs more than Python and a C compiler.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test test-all lint types check test-python test-native dist-check bench proto build clean
+
+# The package and everything the tests need, in a virtual environment of its own.
+$(STAMP): pyproject.toml setup.py $(wildcard ext/cmodel/*.pyx ext/cmodel/*.pxd ext/kernels/*)
+	@echo "== Making the virtual environment $(VENV) and installing (about 2 minutes)"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade pip
+	$(PIP) install -e '.[dev]'
+	touch $@
+
+demo: $(VENV)/.demo
+	@echo "== Packing the bundled example and running the packed file on its test images"
+	sh examples/lenet-fashion/demo.sh $(BIN)/python
+
+# The demonstration needs no development tools.
+$(VENV)/.demo: pyproject.toml setup.py $(wildcard ext/cmodel/*.pyx ext/cmodel/*.pxd ext/kernels/*)
+	@echo "== Making the virtual environment $(VENV) and installing (about a minute)"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -f $(STAMP) || $(PIP) install -e .
+	touch $@
+
+test: $(STAMP) lint types test-native test-python dist-check
+	@echo "== make test: all passed"
+
+test-all: test
+	@echo "== make test-all: all passed (nothing was left out)"
+
+check: lint types
+
+lint: $(STAMP)
+	@echo "== Linters: ruff, cython-lint, import-linter"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/cython-lint ext/cmodel
+	$(BIN)/lint-imports
+
+types: $(STAMP)
+	@echo "== Types: mypy --strict"
+	$(BIN)/mypy
+
+test-native:
+	@echo "== C kernels alone, under the address and undefined-behaviour sanitizers"
+	$(MAKE) -C tests/native
+
+test-python: $(STAMP)
+	@echo "== Python tests"
+	$(BIN)/python -m pytest
+
+# The package from the sdist is the same as from the tree, and works where it is installed.
+dist-check: $(STAMP)
+	@echo "== sdist -> wheel -> clean environment"
+	$(BIN)/python tests/dist_check.py
+
+bench: $(STAMP)
+	@echo "== Benchmarks (ratios against a peer in the same run)"
+	$(BIN)/python benchmarks/huffman.py
+	$(BIN)/python benchmarks/kmeans.py
+
+proto: $(STAMP)
+	@echo "== Generating src/cmodel/proto from proto/cmodel"
+	$(BIN)/python proto/generate.py
+
+# Rebuild the compiled side in place after a change in ext/.
+build: $(STAMP)
+	$(BIN)/python setup.py -q build_clib build_ext --inplace
+
+clean:
+	rm -rf $(VENV) build dist .demo src/*.egg-info
+	find src -name '*.so' -delete
+	find ext -name '_*.c' -path 'ext/cmodel/*' -delete

@@ -1,0 +1,44 @@
+"""Writes a container to its place: whole, verified, or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cmodel.container.verify import verify
+from cmodel.container.writer import FileLayout, write_to
+from cmodel.files import atomic_path
+from cmodel.net import Net
+
+
+@contextmanager
+def stored(
+    net: Net, path: str | os.PathLike[str], *, keep: bool = True
+) -> Iterator[tuple[Path, FileLayout]]:
+    """Write `net` to a temporary file, verify it, and move it to `path` at the end of the block.
+
+    The block gets the temporary file and its layout, so that it can measure before it decides: an
+    error in it, or `keep` = False, leaves `path` as it was.
+
+    Raises
+    ------
+    OutputError : the place cannot be written.
+    NetError : a parameter belongs to no layer.
+    """
+    with atomic_path(path, keep=keep) as temporary:
+        with temporary.open("wb") as file:
+            layout = write_to(file, net)
+        for damage in verify(temporary).damages:
+            raise damage.error
+        yield temporary, layout
+
+
+def write(net: Net, path: str | os.PathLike[str]) -> FileLayout:
+    """Write `net` as a container to `path`, verified, or not at all; see `stored`.
+
+    The same net gives the same bytes on every machine.
+    """
+    with stored(net, path) as (_, layout):
+        return layout
