@@ -1,0 +1,261 @@
+#include <stdlib.h>
+
+#include "cm_bytes.h"
+#include "cm_crc32.h"
+#include "cm_huffman.h"
+#include "cm_parallel.h"
+#include "cm_simd.h"
+
+#define PER_WORD 5 /* codes of 11 bits that one refilled word holds at least */
+#define LANES 4
+
+typedef uint32_t entry; /* symbol << 8 | length */
+
+static void fill_table(const cm_huffman *code, entry *table) {
+    uint16_t codes[CM_HUFFMAN_ALPHABET];
+    cm_huffman_codes(code, codes);
+    size_t size = (size_t)1 << code->max_bits;
+    for (uint32_t s = 0; s < code->alphabet; s++) {
+        unsigned length = code->lengths[s];
+        if (!length) continue;
+        for (size_t i = codes[s]; i < size; i += (size_t)1 << length)
+            table[i] = s << 8 | length;
+    }
+}
+
+static inline void put(uint8_t *dst, size_t i, unsigned item, unsigned value) {
+    if (item == 1) dst[i] = (uint8_t)value;
+    else ((uint16_t *)(void *)dst)[i] = (uint16_t)value;
+}
+
+/* Decodes rounds of PER_WORD symbols from each lane while no load can pass `end`, the end of the
+ * chunk. A lane that runs past its own end only reads its neighbours' bytes; finish() notices. */
+static inline __attribute__((always_inline)) void run_lanes(cm_huffman_lane *lanes,
+                                                            const uint8_t *end, const entry *table,
+                                                            unsigned table_bits, unsigned item) {
+    const uint64_t mask = ((uint64_t)1 << table_bits) - 1;
+    const uint8_t *p[LANES];
+    uint64_t word[LANES];
+    unsigned skip[LANES]; /* bits of the byte at p that are consumed */
+    uint8_t *dst = lanes[0].dst;
+    size_t apart = (size_t)(lanes[1].dst - dst);
+    size_t left = lanes[LANES - 1].left; /* the last lane has the fewest symbols */
+    for (int j = 0; j < LANES; j++) {
+        p[j] = lanes[j].start;
+        skip[j] = 0;
+    }
+    for (;;) {
+        /* A round moves a lane on by at most seven bytes. */
+        size_t rounds = left / PER_WORD;
+        for (int j = 0; j < LANES; j++) {
+            size_t room = (size_t)(end - p[j]);
+            size_t safe = room < 8 ? 0 : (room - 8) / 7 + 1;
+            if (safe < rounds) rounds = safe;
+        }
+        if (!rounds) break;
+        left -= rounds * PER_WORD;
+        for (; rounds; rounds--) {
+            /* The top bit marks how far the word has been shifted. */
+            for (int j = 0; j < LANES; j++)
+                word[j] = (cm_load64(p[j]) | (uint64_t)1 << 63) >> skip[j];
+            for (unsigned i = 0; i < PER_WORD; i++) {
+                for (int j = 0; j < LANES; j++) {
+                    entry e = table[word[j] & mask];
+                    put(dst + (size_t)j * apart, i, item, e >> 8);
+                    word[j] >>= e & 63;
+                }
+            }
+            for (int j = 0; j < LANES; j++) {
+                unsigned consumed = (unsigned)__builtin_clzll(word[j]);
+                p[j] += consumed >> 3;
+                skip[j] = consumed & 7;
+            }
+            dst += PER_WORD * item;
+        }
+    }
+    size_t done = (size_t)(dst - lanes[0].dst) / item;
+    for (int j = 0; j < LANES; j++) {
+        lanes[j].bit = 8 * (size_t)(p[j] - lanes[j].start) + skip[j];
+        lanes[j].dst += done * item;
+        lanes[j].left -= done;
+    }
+}
+
+void cm_huffman_lanes_scalar(cm_huffman_lane *lanes, const uint8_t *end, const void *table,
+                             unsigned bits, unsigned item) {
+    if (item == 1) run_lanes(lanes, end, table, bits, 1);
+    else run_lanes(lanes, end, table, bits, 2);
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2,bmi,bmi2,lzcnt"))) void cm_huffman_lanes_avx2(cm_huffman_lane *lanes,
+                                                                   const uint8_t *end,
+                                                                   const void *table, unsigned bits,
+                                                                   unsigned item) {
+    if (item == 1) run_lanes(lanes, end, table, bits, 1);
+    else run_lanes(lanes, end, table, bits, 2);
+}
+#endif
+
+/* Decodes the rest of a lane with checked loads and checks how it ends. */
+static inline __attribute__((always_inline)) cm_status finish(cm_huffman_lane *lane,
+                                                              const entry *table,
+                                                              unsigned table_bits, unsigned item,
+                                                              cm_fault *fault) {
+    const uint64_t mask = ((uint64_t)1 << table_bits) - 1;
+    const uint8_t *src = lane->start;
+    size_t size = lane->size, bit = lane->bit, left = lane->left;
+    uint8_t *dst = lane->dst;
+    for (; left >= PER_WORD && size >= 8 && bit >> 3 <= size - 8; left -= PER_WORD) {
+        uint64_t word = cm_load64(src + (bit >> 3)) >> (bit & 7);
+        for (unsigned i = 0; i < PER_WORD; i++) {
+            entry e = table[word & mask];
+            put(dst, i, item, e >> 8);
+            word >>= e & 63;
+            bit += e & 63;
+        }
+        dst += PER_WORD * item;
+    }
+    for (; left && bit < 8 * size; left--) {
+        entry e = table[cm_load_tail(src, size, bit >> 3) >> (bit & 7) & mask];
+        put(dst, 0, item, e >> 8);
+        dst += item;
+        bit += e & 63;
+    }
+    if (left || bit > 8 * size)
+        return cm_fail(fault, CM_TRUNCATED, size, "ends before its last symbol");
+    if (8 * size - bit >= 8) return cm_fail(fault, CM_CORRUPT, bit >> 3, "bytes after its end");
+    if (bit & 7 && src[bit >> 3] >> (bit & 7))
+        return cm_fail(fault, CM_CORRUPT, bit >> 3, "padding bits are not zero");
+    return CM_OK;
+}
+
+static cm_status decode_chunk(const entry *table, unsigned table_bits, const uint8_t *src,
+                              size_t size, uint8_t *dst, size_t n, unsigned item, cm_fault *fault) {
+    cm_huffman_lane lanes[LANES] = {{src, size, 0, dst, n}};
+    int count = 1;
+    if (n > CM_HUFFMAN_SMALL) {
+        size_t quarter = (n + 3) / 4, at = 0;
+        count = LANES;
+        for (int j = 0; j < LANES; j++) {
+            uint32_t bytes = 0;
+            size_t step = j < LANES - 1 ? cm_varint_get(src + at, size - at, &bytes) : 1;
+            if (!step) return cm_fail(fault, CM_CORRUPT, at, "no size of a sub-stream");
+            lanes[j].size = bytes;
+            if (j < LANES - 1) at += step;
+        }
+        for (int j = 0; j < LANES; j++) {
+            if (j == LANES - 1) lanes[j].size = size - at;
+            if (lanes[j].size > size - at)
+                return cm_fail(fault, CM_TRUNCATED, size, "a sub-stream is longer than its chunk");
+            lanes[j].start = src + at;
+            lanes[j].dst = dst + (size_t)j * quarter * item;
+            lanes[j].left = j < LANES - 1 ? quarter : n - 3 * quarter;
+            at += lanes[j].size;
+        }
+        cm_kernel.huffman_lanes(lanes, src + size, table, table_bits, item);
+    }
+    for (int j = 0; j < count; j++) {
+        cm_status status = item == 1 ? finish(&lanes[j], table, table_bits, 1, fault)
+                                     : finish(&lanes[j], table, table_bits, 2, fault);
+        if (status != CM_OK) {
+            fault->at += (size_t)(lanes[j].start - src);
+            return status;
+        }
+    }
+    return CM_OK;
+}
+
+cm_status cm_huffman_open(const uint8_t *src, size_t size, size_t count, unsigned item,
+                          cm_huffman *code, cm_fault *fault) {
+    size_t at = 0;
+    cm_status status = cm_huffman_table_get(src, size, code, &at, fault);
+    if (status != CM_OK) return status;
+    code->count = count;
+    if (!code->alphabet != !count)
+        return cm_fail(fault, CM_CORRUPT, 0,
+                       count ? "an empty alphabet for some symbols" : "an alphabet for no symbol");
+    if (item == 1 && code->alphabet > 256)
+        return cm_fail(fault, CM_CORRUPT, 0, "its symbols do not fit eight bits");
+    if (code->used > 1) {
+        code->chunks = 1;
+        if (count > CM_HUFFMAN_SMALL) {
+            if (at >= size) return cm_fail(fault, CM_TRUNCATED, size, "no chunk size");
+            code->chunk_log2 = src[at];
+            if (code->chunk_log2 < CM_HUFFMAN_MIN_CHUNK_LOG2 ||
+                code->chunk_log2 > CM_HUFFMAN_MAX_CHUNK_LOG2)
+                return cm_fail(fault, CM_CORRUPT, at, "chunk size out of range");
+            at++;
+            code->chunks = ((count - 1) >> code->chunk_log2) + 1;
+        }
+        code->jumps = at;
+        /* Every symbol takes at least min_bits: tells most impossible counts at once. */
+        if (count / 8 > (size - at) / code->min_bits)
+            return cm_fail(fault, CM_TRUNCATED, size, "too short for its count");
+        if (code->chunks > 1) {
+            if (code->chunks > (size - at) / 8)
+                return cm_fail(fault, CM_TRUNCATED, size, "ends inside the jump table");
+            at += 8 * code->chunks;
+            size_t rest = size - at;
+            for (size_t i = 0; i < code->chunks; i++) {
+                uint32_t bytes = cm_load32(src + code->jumps + 8 * i);
+                if (bytes > rest)
+                    return cm_fail(fault, CM_TRUNCATED, code->jumps + 8 * i,
+                                   "a chunk lies behind the end");
+                rest -= bytes;
+            }
+            if (rest) return cm_fail(fault, CM_CORRUPT, size - rest, "bytes after the last chunk");
+        }
+    } else if (at != size) {
+        return cm_fail(fault, CM_CORRUPT, at, "bytes after its end");
+    }
+    code->payload = at;
+    return CM_OK;
+}
+
+cm_status cm_huffman_decode(const cm_huffman *code, const uint8_t *src, size_t size, unsigned item,
+                            int threads, void *dst, cm_fault *fault) {
+    uint8_t *out = dst;
+    if (code->used <= 1) {
+        for (size_t i = 0; i < code->count; i++) put(out, i, item, code->alphabet - 1);
+        return CM_OK;
+    }
+    entry table[1 << CM_HUFFMAN_BITS];
+    fill_table(code, table);
+    if (code->chunks == 1) {
+        cm_status status = decode_chunk(table, code->max_bits, src + code->payload,
+                                        size - code->payload, out, code->count, item, fault);
+        fault->at += code->payload;
+        return status;
+    }
+    size_t *offsets = malloc(code->chunks * sizeof *offsets);
+    if (!offsets) return cm_fail(fault, CM_MEMORY, 0, "no memory");
+    const uint8_t *jump = src + code->jumps;
+    size_t at = code->payload, step = (size_t)1 << code->chunk_log2;
+    for (size_t i = 0; i < code->chunks; at += cm_load32(jump + 8 * i++)) offsets[i] = at;
+    cm_status result = CM_OK;
+    ptrdiff_t failed = (ptrdiff_t)code->chunks;
+    (void)threads;
+    CM_PARALLEL_FOR(threads)
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)code->chunks; i++) {
+        const uint8_t *chunk = src + offsets[i];
+        size_t bytes = cm_load32(jump + 8 * i), first = (size_t)i * step;
+        size_t n = code->count - first < step ? code->count - first : step;
+        cm_fault mine = {0, NULL};
+        cm_status status;
+        if (cm_crc32(chunk, bytes) != cm_load32(jump + 8 * i + 4))
+            status = cm_fail(&mine, CM_CORRUPT, 0, "a chunk's CRC-32 does not match");
+        else
+            status = decode_chunk(table, code->max_bits, chunk, bytes, out + first * item, n, item,
+                                  &mine);
+        if (status != CM_OK) {
+            CM_CRITICAL
+            if (i < failed) { /* the same fault on any number of threads */
+                failed = i;
+                result = cm_fail(fault, status, offsets[i] + mine.at, mine.what);
+            }
+        }
+    }
+    free(offsets);
+    return result;
+}

@@ -1,0 +1,5 @@
+def level() -> str:
+    """Name of the SIMD level in use: scalar, avx2, avx512 or neon."""
+
+def available() -> tuple[str, ...]:
+    """Names of the levels that this machine and this build have."""

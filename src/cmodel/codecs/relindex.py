@@ -1,0 +1,72 @@
+"""Relative index: positions of nonzeros as gaps of b bits (Deep Compression, section 2).
+
+The gap before a position is the number of positions skipped since the one before it (since the
+beginning for the first one). Gap g is floor(g / M) escapes, then the symbol g mod M, with
+M = 2**b - 1 the escape: "skip M positions, nothing is here".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmodel import _relindex
+from cmodel.codecs import huffman
+from cmodel.codecs.types import Unsigned, contiguous
+
+MAX_WIDTH = 11
+WIDTHS = range(1, 9)
+
+
+def encode(positions: NDArray[np.int64], size: int, b: int) -> Unsigned:
+    """Return the symbols of strictly increasing 1-D int64 `positions` below `size`.
+
+    uint8 for b of 1 to 8, uint16 for 9 to 11. Raises ValueError where the positions are not such.
+    """
+    where, escape = _positions(positions), _escape(b)
+    count = _relindex.symbol_count(where, size, escape)
+    symbols: Unsigned = np.empty(count, np.uint8 if b <= 8 else np.uint16)
+    _relindex.encode(where, escape, symbols)
+    return symbols
+
+
+def decode(symbols: Unsigned, count: int, size: int, b: int) -> NDArray[np.int64]:
+    """Return the `count` positions, int64, that `symbols` stand for.
+
+    Raises BadStream where a symbol is over 2**b - 1, a position is not below `size`, there are not
+    exactly `count` positions, or the last symbol is an escape.
+    """
+    if count < 0 or size < 0:
+        raise ValueError(f"count is {count}, size is {size}")
+    return _relindex.decode(contiguous(symbols, np.uint8, np.uint16), count, size, _escape(b))
+
+
+def best_width(positions: NDArray[np.int64], size: int) -> int:
+    """Return the width b of 1 to 8 whose symbols take the fewest bytes in Huffman code.
+
+    Of equally good widths it is the smallest.
+    """
+    where = _positions(positions)
+    _relindex.symbol_count(where, size, _escape(1))
+    gaps = np.diff(where, prepend=-1) - 1
+    costs = {}
+    for b in WIDTHS:
+        escape = _escape(b)
+        counts = np.bincount(gaps % escape, minlength=escape + 1)
+        counts[escape] = (gaps // escape).sum()
+        costs[b] = huffman.encoded_size(counts)
+    return min(costs, key=lambda b: (costs[b], b))
+
+
+def _positions(positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    if positions.ndim != 1 or positions.dtype != np.int64:
+        raise ValueError(
+            f"positions are a 1-D int64 array, not {positions.ndim}-D {positions.dtype}"
+        )
+    return np.ascontiguousarray(positions)
+
+
+def _escape(b: int) -> int:
+    if not 1 <= b <= MAX_WIDTH:
+        raise ValueError(f"a relative index has 1 to {MAX_WIDTH} bits, not {b}")
+    return (1 << b) - 1
