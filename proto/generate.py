@@ -68,6 +68,8 @@ def generate(target: Path) -> None:
             # The files are registered as cmodel/x.proto, the modules stand in cmodel.proto.
             text = re.sub(r"^from cmodel import", "from cmodel.proto import", text, flags=re.M)
             text = re.sub(r"'cmodel\.(\w+_pb2)'", r"'cmodel.proto.\1'", text)
+            # mypy --strict wants the type arguments.
+            text = re.sub(r"\b_Mapping\b(?=[\],])", "_Mapping[str, object]", text)
             (target / path.name).write_text(text, encoding="utf-8")
 
 
