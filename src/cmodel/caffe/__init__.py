@@ -1,0 +1,1 @@
+"""Caffe's files: prototxt, caffemodel and binaryproto, to and from a Net."""
