@@ -12,6 +12,8 @@ from cmodel.net.net import (
     layer_keys,
     parameter_name,
 )
+from cmodel.net.registry import Registry
+from cmodel.net.shapes import Shapes, infer_shapes
 from cmodel.net.transform import InputTransform
 
 __all__ = [
@@ -22,8 +24,11 @@ __all__ = [
     "Parameter",
     "ParameterLoader",
     "Parameters",
+    "Registry",
     "Shape",
+    "Shapes",
     "UnknownField",
+    "infer_shapes",
     "layer_keys",
     "parameter_name",
 ]
