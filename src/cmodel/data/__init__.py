@@ -1,0 +1,32 @@
+"""Images and labels: sources, seeded samples, Caffe's input transform, batches."""
+
+from cmodel.data.batches import batches
+from cmodel.data.options import (
+    DataLayer,
+    MeanLoader,
+    merge,
+    transform_from_layer,
+    transform_from_options,
+)
+from cmodel.data.sample import sample, split
+from cmodel.data.source import FloatArray, IntArray, Item, Items, Source
+from cmodel.data.sources import open_source
+from cmodel.data.transform import prepare
+
+__all__ = [
+    "DataLayer",
+    "FloatArray",
+    "IntArray",
+    "Item",
+    "Items",
+    "MeanLoader",
+    "Source",
+    "batches",
+    "merge",
+    "open_source",
+    "prepare",
+    "sample",
+    "split",
+    "transform_from_layer",
+    "transform_from_options",
+]
