@@ -17,18 +17,13 @@ from cmodel.errors import BadStream
 class Encoded:
     """A coded stream.
 
-    coder : "raw", "packed" or "huffman".
-    width : bits of an integer: 8 or 16 when raw, 0 to 16 when packed, 0 for huffman.
+    coder : "packed" or "huffman".
+    width : bits of an integer when packed, 0 to 16; 0 for huffman.
     """
 
     coder: str
     width: int
     data: bytes
-
-
-def _raw(ints: Unsigned) -> Encoded:
-    width = 8 if bitpack.width_of(ints) <= 8 else 16
-    return Encoded("raw", width, ints.astype(f"<u{width // 8}").tobytes())
 
 
 def _packed(ints: Unsigned) -> Encoded:
@@ -44,7 +39,6 @@ def _huffman(ints: Unsigned) -> Encoded | None:
 
 # Of equally small streams the first one here is taken.
 _ENCODERS: dict[str, Callable[[Unsigned], Encoded | None]] = {
-    "raw": _raw,
     "packed": _packed,
     "huffman": _huffman,
 }
@@ -54,7 +48,7 @@ CODERS = tuple(_ENCODERS)
 def encode_ints(ints: Unsigned, *, coders: Collection[str] = CODERS) -> Encoded:
     """Code a 1-D uint8 or uint16 array with that of `coders` that takes the fewest bytes.
 
-    Of equally small streams it is the one that stands first in raw, packed, huffman. Raises
+    Of equally small streams it is the packed one. Raises
     ValueError where no coder of `coders` can code them (huffman ends at 2047).
     """
     unknown = sorted(set(coders) - set(CODERS))
@@ -77,12 +71,11 @@ def decode_ints(
     `count` bounds what is allocated: the caller bounds it.
     """
     kind = native(dtype, np.uint8, np.uint16)
-    widths = {"raw": (8, 16), "packed": tuple(range(17)), "huffman": (0,)}
+    widths = {"packed": 8 * kind.itemsize, "huffman": 0}
     if coder not in widths:
         raise BadStream(f"no integer coder {coder!r}")
-    if width not in widths[coder] or width > 8 * kind.itemsize:
+    if not 0 <= width <= widths[coder]:
         raise BadStream(f"the {coder} stream's width {width} is none for {kind}")
     if coder == "huffman":
         return huffman.decode(data, count, kind, threads)
-    # Raw words are integers packed at their full width, in any byte order of the machine.
     return bitpack.decode(data, count, width, kind)

@@ -20,7 +20,6 @@ MAX_ELEMENTS = 1 << 40
 MAX_ZERO = 1 << 23
 
 _CODER_OF = {
-    "raw": manifest_pb2.Stream.RAW,
     "packed": manifest_pb2.Stream.PACKED,
     "huffman": manifest_pb2.Stream.HUFFMAN,
 }
@@ -55,25 +54,24 @@ class StreamWriter:
         """Bytes so far."""
         return sum(len(chunk) for chunk in self.chunks)
 
-    def _append(self, name: str, coder: str, width: int, data: bytes) -> manifest_pb2.Stream:
+    def _append(self, name: str, coder: str, data: bytes) -> manifest_pb2.Stream:
         self.chunks.append(data)
         self.layout.append(StreamLayout(name, coder, len(data)))
-        message = manifest_pb2.Stream(size=len(data))
-        if coder != "raw":
-            message.coder = _CODER_OF[coder]
-        if coder == "packed":
-            message.width = width
-        return message
+        return manifest_pb2.Stream(size=len(data))
 
     def words(self, name: str, values: NDArray[Any]) -> manifest_pb2.Stream:
         """Write an array as little-endian words."""
         little = values.astype(values.dtype.newbyteorder("<"), copy=False)
-        return self._append(name, "raw", 0, little.tobytes())
+        return self._append(name, "raw", little.tobytes())
 
     def ints(self, name: str, values: NDArray[Any]) -> manifest_pb2.Stream:
         """Write unsigned integers with the coder that takes the fewest bytes."""
         encoded = encode_ints(np.ascontiguousarray(values).reshape(-1), coders=self.coders)
-        return self._append(name, encoded.coder, encoded.width, encoded.data)
+        message = self._append(name, encoded.coder, encoded.data)
+        message.coder = _CODER_OF[encoded.coder]
+        if encoded.width:
+            message.width = encoded.width
+        return message
 
 
 def encode_form(form: Form, writer: StreamWriter, prefix: str = "") -> manifest_pb2.Form:
