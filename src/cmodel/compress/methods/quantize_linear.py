@@ -57,7 +57,7 @@ def _quantize_sparse(form: Sparse, options: Options) -> Form:
 
 def _quantize(weights: FloatArray, options: Options) -> Linear:
     rows = weights.shape[0] if weights.ndim else 1
-    per_channel = options.granularity == "channel" and weights.ndim > 1
+    per_channel = options.granularity == "channel" and weights.ndim > 1 and weights.size > 0
     flat = weights.reshape(rows if per_channel else 1, -1).astype(np.float64)
     low = np.minimum(flat.min(axis=1, initial=0.0), 0.0)
     high = np.maximum(flat.max(axis=1, initial=0.0), 0.0)

@@ -1,0 +1,350 @@
+"""Containers: round trip, determinism, and every kind of damage."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+
+from cmodel import container
+from cmodel.container import layout
+from cmodel.errors import (
+    BadManifest,
+    BadSignature,
+    BadVersion,
+    ChecksumMismatch,
+    CmodelError,
+    LimitMemory,
+    NetError,
+    OutputError,
+    TrailingData,
+    Truncated,
+    UnknownFeature,
+)
+from cmodel.net import InputTransform, Net, UnknownField
+from cmodel.proto import manifest_pb2
+from cmodel.tensors import Codebook, Dense, Linear, Sparse
+from tests.nets import make_net, toy_net
+
+
+def packed(net: Net) -> bytes:
+    file = io.BytesIO()
+    container.write_to(file, net)
+    return file.getvalue()
+
+
+def write(path, data: bytes):
+    path.write_bytes(data)
+    return path
+
+
+def every_form(seed: int = 0) -> Net:
+    """Return the toy net with another form for each parameter."""
+    rng = np.random.default_rng(seed)
+    net = toy_net()
+    values = rng.normal(size=40).astype(np.float32)
+    net.parameters["conv/0"] = Codebook(
+        np.sort(rng.normal(size=300)).astype(np.float32),
+        rng.integers(0, 300, (4, 3, 3, 3)).astype(np.uint16),
+    )
+    net.parameters["conv/1"] = Dense(rng.normal(size=4).astype(np.float16))
+    net.parameters["fc/0"] = Sparse(
+        (6, 144),
+        np.sort(rng.choice(864, 40, replace=False)),
+        Codebook(np.unique(values), np.argsort(np.argsort(values)).astype(np.uint8)),
+    )
+    net.parameters["fc/1"] = Linear(
+        rng.normal(size=6).astype(np.float32),
+        rng.integers(-5, 5, 6).astype(np.int32),
+        rng.integers(-128, 128, 6).astype(np.int8),
+    )
+    return net
+
+
+@pytest.mark.parametrize("make", [toy_net, every_form])
+def test_round_trip_is_bit_exact(tmp_path, make):
+    net = make()
+    path = tmp_path / "x.cmodel"
+    written = container.write(net, path)
+    read = container.read(path)
+    assert written.size == path.stat().st_size
+    assert list(read.parameters) == list(net.parameters)
+    for name in net.parameters:
+        form, back = net.parameters[name], read.parameters[name]
+        assert type(back) is type(form)
+        assert back.shape == form.shape
+        assert (back.to_dense().view(np.uint32) == form.to_dense().view(np.uint32)).all()
+    assert [layer.param for layer in read.layers] == [layer.param for layer in net.layers]
+    assert read.header == net.header
+    assert container.verify(path).ok
+
+
+def test_everything_beside_the_tensors_comes_back(tmp_path):
+    net = toy_net()
+    net.unknown = (UnknownField("", text="fork_option: 3"),)
+    net.layers[1].unknown = (UnknownField("convolution_param", wire=b"\xf8\x3f\x05"),)
+    mean = np.arange(3 * 8 * 8, dtype=np.float32).reshape(3, 8, 8)
+    net.transform = InputTransform(
+        resize=(10, 12), crop=(8, 8), scale=(0.5,), mean_image=mean, channel_order="rgb"
+    )
+    net.labels = ("cat", "dog é")
+    net.notes = {"recipe": {"name": "x"}}
+    path = write(tmp_path / "x.cmodel", packed(net))
+    read = container.read(path)
+    assert read.unknown == net.unknown
+    assert read.layers[1].unknown == net.layers[1].unknown
+    assert read.transform == net.transform
+    assert read.labels == net.labels
+    assert read.notes == net.notes
+    assert ":mean" not in read.parameters
+
+
+def test_the_same_net_gives_the_same_bytes():
+    assert packed(every_form()) == packed(every_form())
+
+
+def test_a_shared_parameter_is_stored_once(tmp_path):
+    text = """
+    layer { name: "a" type: "InnerProduct" bottom: "x" top: "y" param { name: "w" } param {}
+            inner_product_param { num_output: 2 } }
+    layer { name: "b" type: "InnerProduct" bottom: "y" top: "z" param { name: "w" } param {}
+            inner_product_param { num_output: 2 } }
+    """
+    rng = np.random.default_rng(0)
+    net = make_net(text, {"a": [Dense(rng.normal(size=(2, 2)).astype(np.float32))] * 2})
+    net.parameters["a/1"] = Dense(np.ones(2, np.float32))
+    net.parameters["b/1"] = Dense(np.zeros(2, np.float32))
+    net.layers[1].parameters = ["a/0", "b/1"]
+    read = container.read(write(tmp_path / "x.cmodel", packed(net)))
+    assert list(read.parameters) == ["a/0", "a/1", "b/1"]
+    assert read.layers[1].parameters == ["a/0", "b/1"]
+
+
+def test_large_payloads_are_aligned_one_section_a_tensor(tmp_path):
+    text = """layer { name: "a" type: "InnerProduct" bottom: "x" top: "y"
+              inner_product_param { num_output: 600 } }"""
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=(600, 500)).astype(np.float32)
+    net = make_net(text, {"a": [Dense(weights), Dense(weights[:, 0].copy())]})
+    opened = container.Container(write(tmp_path / "x.cmodel", packed(net)))
+    assert opened.alignment_log2 == 6
+    assert [s.offset % 64 for s in opened.sections] == [0, 0, 0]
+    dense = opened.form("a/0").to_dense()
+    assert (dense == weights).all()
+    # Mapped, not copied.
+    assert not dense.flags.owndata
+    assert not dense.flags.writeable
+
+
+def test_an_empty_net_costs_less_than_200_bytes(tmp_path):
+    data = packed(make_net('name: "empty"', {}))
+    assert len(data) <= 200
+    assert container.read(write(tmp_path / "x.cmodel", data)).parameters.copy() == {}
+
+
+def test_a_parameter_of_no_layer_is_refused():
+    net = toy_net()
+    net.parameters["stray/0"] = Dense(np.zeros(1, np.float32))
+    with pytest.raises(NetError, match="belongs to no layer"):
+        packed(net)
+
+
+def test_an_unwritable_place_leaves_nothing(tmp_path):
+    with pytest.raises(OutputError, match="cannot write"):
+        container.write(toy_net(), tmp_path / "missing" / "x.cmodel")
+    with pytest.raises(OutputError, match="folder"):
+        container.write(toy_net(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+# Damage
+
+
+def test_every_truncation_is_named(tmp_path):
+    data = packed(every_form())
+    path = tmp_path / "x.cmodel"
+    for size in range(len(data)):
+        path.write_bytes(data[:size])
+        with pytest.raises((Truncated, BadSignature)):
+            container.Container(path)
+
+
+def test_every_flipped_bit_is_noticed(tmp_path):
+    data = packed(every_form())
+    path = tmp_path / "x.cmodel"
+    rng = np.random.default_rng(1)
+    for bit in rng.choice(8 * len(data), 600, replace=False):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << (bit % 8)
+        path.write_bytes(damaged)
+        try:
+            result = container.verify(path)
+        except CmodelError:
+            continue
+        assert not result.ok
+
+
+def test_trailing_bytes_are_named(tmp_path):
+    path = write(tmp_path / "x.cmodel", packed(toy_net()) + b"\0")
+    with pytest.raises(TrailingData):
+        container.Container(path)
+
+
+@pytest.mark.parametrize("data", [b"", b"version https://git-lfs.github.com/spec/v1\n", b"\x0a\x03toy"])
+def test_other_files_have_no_signature(tmp_path, data):
+    with pytest.raises(BadSignature):
+        container.Container(write(tmp_path / "x.cmodel", data))
+
+
+def resealed(data: bytes, change) -> bytes:
+    """Change the parsed manifest, and make all checksums right again."""
+    sections, log2 = layout.parse_head(memoryview(data))
+    first = sections[0]
+    stored = data[first.offset : first.offset + first.stored_size]
+    manifest = manifest_pb2.Manifest.FromString(
+        zlib.decompress(stored, -15) if first.deflated else stored
+    )
+    change(manifest)
+    parts = [(first, manifest.SerializeToString())]
+    parts += [(s, data[s.offset : s.offset + s.stored_size]) for s in sections[1:]]
+    position = layout.HEADER_SIZE + layout.ENTRY_SIZE * len(parts)
+    table, body = [], b""
+    for section, payload in parts:
+        flags = section.flags if section.type != layout.MANIFEST else 0
+        decoded = section.decoded_size if section.type != layout.MANIFEST else len(payload)
+        table.append(
+            layout.Section(
+                section.type, flags, zlib.crc32(payload), position, len(payload), decoded
+            )
+        )
+        body += payload
+        position += len(payload)
+    return layout.pack_head(table, 0, position) + body
+
+
+def _set(path: str, value):
+    def change(manifest):
+        target = manifest
+        *parents, last = path.split(".")
+        for name in parents:
+            target = target[int(name)] if name.isdigit() else getattr(target, name)
+        setattr(target, last, value)
+
+    return change
+
+
+def _grow(manifest):
+    manifest.tensor[0].dim[0] = 1 << 33
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (_set("tensor.0.section", 9), BadManifest),
+        (_set("tensor.0.section", 0), BadManifest),
+        (_set("tensor.1.layer", 0), BadManifest),
+        (_set("tensor.1.blob", 4), BadManifest),
+        (_set("tensor.3.form.linear.scale_count", 5), BadManifest),
+        (_set("tensor.3.form.linear.lowest", 70000), BadManifest),
+        (_set("tensor.0.form.codebook.entries", 0), BadManifest),
+        (_set("tensor.0.form.codebook.entries", 299), BadManifest),
+        (_set("tensor.2.form.sparse.count", 1 << 50), BadManifest),
+        (_set("tensor.2.form.sparse.gap_bits", 9), BadManifest),
+        (_set("tensor.2.form.sparse.gaps.size", 1 << 52), BadManifest),
+        (_set("tensor.2.crc32", 1), ChecksumMismatch),
+        (_grow, LimitMemory),
+        (lambda m: m.required.append("warp-drive"), UnknownFeature),
+        (lambda m: m.tensor[0].form.Clear(), BadManifest),
+        (lambda m: m.tensor.add(layer=9, dim=[1]), BadManifest),
+        (lambda m: m.network.layer[1].blobs.add(), BadManifest),
+        (lambda m: m.unknown.add(layer=77), BadManifest),
+    ],
+)
+def test_forged_manifests_are_refused(tmp_path, change, error):
+    path = write(tmp_path / "x.cmodel", resealed(packed(every_form()), change))
+    with pytest.raises(error) as caught:
+        for damage in container.verify(path).damages:
+            raise damage.error
+    assert str(path) in str(caught.value)
+
+
+def test_resealing_without_a_change_still_reads(tmp_path):
+    path = write(tmp_path / "x.cmodel", resealed(packed(every_form()), lambda manifest: None))
+    assert container.verify(path).ok
+
+
+def test_a_required_feature_is_refused_by_its_name(tmp_path):
+    data = resealed(packed(toy_net()), lambda m: m.required.append("warp-drive"))
+    with pytest.raises(UnknownFeature, match="warp-drive"):
+        container.Container(write(tmp_path / "x.cmodel", data))
+
+
+def test_a_newer_version_is_refused_by_its_number(tmp_path):
+    data = bytearray(packed(toy_net()))
+    data[8] = 7
+    with pytest.raises(BadVersion, match=r"7\.1"):
+        container.Container(write(tmp_path / "x.cmodel", bytes(data)))
+
+
+def _with_head(data: bytes, edit) -> bytes:
+    """Change raw bytes of header or table and make their checksum right again."""
+    raw = bytearray(data)
+    count = struct.unpack_from("<I", raw, 12)[0]
+    edit(raw)
+    end = 32 + 32 * count
+    crc = zlib.crc32(bytes(raw[32:end]), zlib.crc32(bytes(raw[:28])))
+    struct.pack_into("<I", raw, 28, crc)
+    return bytes(raw)
+
+
+@pytest.mark.parametrize(
+    ("offset", "form", "value"),
+    [
+        (10, "<B", 13),  # alignment
+        (11, "<B", 1),  # reserved
+        (24, "<I", 1),  # reserved
+        (32, "<H", 2),  # no manifest
+        (34, "<H", 2),  # unknown flag
+        (40, "<Q", 33),  # a section out of place
+        (48, "<Q", 1 << 60),  # beyond the end
+        (56, "<Q", 1 << 60),  # decoded size
+        (64, "<H", 1),  # two manifests
+        (66, "<H", 1),  # deflated data
+    ],
+)
+def test_forged_heads_are_refused(tmp_path, offset, form, value):
+    data = _with_head(packed(toy_net()), lambda raw: struct.pack_into(form, raw, offset, value))
+    with pytest.raises(CmodelError) as caught:
+        container.Container(write(tmp_path / "x.cmodel", data))
+    assert caught.value.name in {"bad-header", "limit-memory", "bad-manifest"}
+
+
+def test_unknown_critical_sections_are_refused_and_ancillary_ones_skipped(tmp_path):
+    net = toy_net()
+    net.labels = ("a",)
+    data = packed(net)
+    place = 32 + 32 * 2
+    critical = _with_head(data, lambda raw: struct.pack_into("<HH", raw, place, 99, 0))
+    with pytest.raises(UnknownFeature, match="99"):
+        container.Container(write(tmp_path / "x.cmodel", critical))
+    ancillary = _with_head(data, lambda raw: struct.pack_into("<HH", raw, place, 99, 1 << 15))
+    assert container.read(write(tmp_path / "y.cmodel", ancillary)).labels == ()
+
+
+def test_memory_is_bounded_before_anything_is_allocated(tmp_path):
+    path = write(tmp_path / "x.cmodel", packed(toy_net()))
+    with pytest.raises(LimitMemory, match="allowed"):
+        container.Container(path, max_memory=100)
+
+
+def test_verify_names_the_damaged_section_and_its_tensors(tmp_path):
+    data = bytearray(packed(every_form()))
+    section = layout.parse_head(memoryview(bytes(data)))[0][1]
+    data[section.offset] ^= 1
+    result = container.verify(write(tmp_path / "x.cmodel", bytes(data)))
+    (damage,) = result.damages
+    assert damage.what == "section 1 (data)"
+    assert damage.tensors == ("conv/0", "conv/1", "fc/0", "fc/1")
