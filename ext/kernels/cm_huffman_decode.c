@@ -189,12 +189,11 @@ cm_status cm_huffman_open(const uint8_t *src, size_t size, size_t count, unsigne
             code->chunks = ((count - 1) >> code->chunk_log2) + 1;
         }
         code->jumps = at;
-        /* Every symbol takes at least min_bits: tells most impossible counts at once. */
+        /* Every symbol takes at least min_bits: tells most impossible counts at once, and that the
+         * jump table is there, eight bytes for a chunk of 4096 symbols or more. */
         if (count / 8 > (size - at) / code->min_bits)
             return cm_fail(fault, CM_TRUNCATED, size, "too short for its count");
         if (code->chunks > 1) {
-            if (code->chunks > (size - at) / 8)
-                return cm_fail(fault, CM_TRUNCATED, size, "ends inside the jump table");
             at += 8 * code->chunks;
             size_t rest = size - at;
             for (size_t i = 0; i < code->chunks; i++) {

@@ -20,10 +20,11 @@ def octets(data: Buffer) -> Bytes:
 
 def contiguous(ints: Unsigned, *dtypes: type[np.unsignedinteger[Any]]) -> Unsigned:
     """Return `ints` laid out for the kernels, or raise ValueError where it is of no such dtype."""
-    if ints.ndim != 1 or ints.dtype not in [np.dtype(dtype) for dtype in dtypes]:
+    native_dtype = ints.dtype.newbyteorder("=")
+    if ints.ndim != 1 or native_dtype not in [np.dtype(dtype) for dtype in dtypes]:
         names = ", ".join(np.dtype(dtype).name for dtype in dtypes)
         raise ValueError(f"needs a 1-D array of {names}, not {ints.ndim}-D {ints.dtype}")
-    return np.ascontiguousarray(ints, dtype=ints.dtype.newbyteorder("="))
+    return np.ascontiguousarray(ints, dtype=native_dtype)
 
 
 def native(dtype: object, *dtypes: type[np.unsignedinteger[Any]]) -> np.dtype[Any]:

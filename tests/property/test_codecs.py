@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from cmodel.codecs import (
+    CODERS,
+    bitpack,
+    decode_ints,
+    encode_ints,
+    huffman,
+    reference,
+    relindex,
+)
+from cmodel.errors import BadStream
+
+DTYPES = [np.uint8, np.uint16]
+
+
+@st.composite
+def symbols(draw, top=2047):
+    dtype = draw(st.sampled_from(DTYPES))
+    highest = draw(st.integers(0, min(top, np.iinfo(dtype).max)))
+    part = draw(arrays(dtype, st.integers(0, 200), elements=st.integers(0, highest)))
+    # Repetition reaches the chunks and lanes of long streams.
+    return np.tile(part, draw(st.sampled_from([1, 1, 30, 100])))
+
+
+@given(symbols(65535), st.data())
+def test_bitpack(ints, data):
+    width = data.draw(st.integers(bitpack.width_of(ints), 8 * ints.itemsize))
+    packed = bitpack.encode(ints, width)
+    np.testing.assert_array_equal(bitpack.decode(packed, ints.size, width, ints.dtype), ints)
+    if ints.size < 300:
+        assert packed == reference.bitpack_encode(ints, width)
+
+
+@given(symbols(), st.integers(12, 20), st.integers(1, 3))
+def test_huffman(ints, chunk_log2, threads):
+    coded = huffman.encode(ints, chunk_log2=chunk_log2)
+    decoded = huffman.decode(coded, ints.size, ints.dtype, threads)
+    np.testing.assert_array_equal(decoded, ints)
+    if ints.size < 300:
+        assert coded == reference.huffman_encode(ints.tolist(), chunk_log2)
+        assert reference.huffman_decode(coded, ints.size) == ints.tolist()
+        assert len(coded) == huffman.encoded_size(np.bincount(ints))
+
+
+@given(st.lists(st.integers(0, 10**12), max_size=100))
+def test_code_lengths(histogram):
+    lengths = huffman.code_lengths(histogram).tolist()
+    assert lengths == reference.huffman_lengths(histogram)
+    used = [length for length in lengths if length]
+    if len(used) > 1:
+        assert sum(2 ** (11 - length) for length in used) == 2**11
+
+
+@given(st.lists(st.integers(0, 3000), unique=True, max_size=60), st.integers(1, 11))
+def test_relindex(positions, b):
+    positions.sort()
+    size = 3001
+    coded = relindex.encode(np.array(positions, np.int64), size, b)
+    assert coded.tolist() == reference.relindex_encode(positions, b)
+    assert relindex.decode(coded, len(positions), size, b).tolist() == positions
+
+
+@given(symbols(65535))
+def test_streams(ints):
+    coded = encode_ints(ints)
+    decoded = decode_ints(coded.coder, coded.width, coded.data, ints.size, ints.dtype)
+    np.testing.assert_array_equal(decoded, ints)
+    assert len(coded.data) <= ints.nbytes
+
+
+@given(symbols(), st.data())
+def test_damaged_huffman_is_an_error_or_symbols(ints, data):
+    """As the reference says: the same symbols, or both refuse."""
+    coded = bytearray(huffman.encode(ints, chunk_log2=12))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(coded) - 1))
+        coded[at] = data.draw(st.integers(0, 255))
+    damaged = bytes(coded[: data.draw(st.integers(0, len(coded)))])
+    try:
+        decoded = huffman.decode(damaged, ints.size, np.uint16, data.draw(st.integers(1, 2)))
+    except BadStream:
+        if ints.size < 5000:
+            with pytest.raises(ValueError):  # noqa: PT011 - the reference has no error names
+                reference.huffman_decode(damaged, ints.size)
+    else:
+        assert reference.huffman_decode(damaged, ints.size) == decoded.tolist()
+
+
+@given(st.binary(max_size=60), st.integers(0, 10_000))
+def test_random_bytes_are_no_huffman_stream_or_one(data, count):
+    try:
+        decoded = huffman.decode(data, count, np.uint16)
+    except BadStream:
+        if count < 1000:
+            with pytest.raises(ValueError):  # noqa: PT011 - the reference has no error names
+                reference.huffman_decode(data, count)
+    else:
+        assert reference.huffman_decode(data, count) == decoded.tolist()
+
+
+@given(
+    st.lists(st.integers(0, 20), max_size=40),
+    st.integers(0, 40),
+    st.integers(0, 200),
+    st.integers(1, 4),
+)
+def test_random_gaps(gaps, count, size, b):
+    try:
+        decoded = relindex.decode(np.array(gaps, np.uint8), count, size, b)
+    except BadStream:
+        with pytest.raises(ValueError):  # noqa: PT011 - the reference has no error names
+            reference.relindex_decode(gaps, count, size, b)
+    else:
+        assert decoded.tolist() == reference.relindex_decode(gaps, count, size, b)
+        assert decoded.size == count
+
+
+@given(
+    st.sampled_from([*CODERS, "x"]),
+    st.integers(-1, 33),
+    st.binary(max_size=40),
+    st.integers(0, 50),
+    st.sampled_from(DTYPES),
+)
+def test_random_streams(coder, width, data, count, dtype):
+    try:
+        decoded = decode_ints(coder, width, data, count, dtype)
+    except BadStream:
+        return
+    assert decoded.size == count
+    assert decoded.dtype == dtype
+    # Nothing in a stream may go unread: one byte more, and it is refused.
+    with pytest.raises(BadStream):
+        decode_ints(coder, width, data + b"\0", count, dtype)
