@@ -384,8 +384,9 @@ def _float(token: Token) -> float | None:
         return None
 
 
-def unknown_hint(unknown: UnknownField, descriptor: Descriptor) -> str | None:
-    """Return a hint that names the known field most like an unknown one."""
+def unknown_hint(unknown: UnknownField, message: type[Message]) -> str | None:
+    """Return a hint that names the field of `message` most like an unknown one."""
+    descriptor = cast("Descriptor", message.DESCRIPTOR)
     for step in unknown.path.split(".") if unknown.path else ():
         found = descriptor.fields_by_name[step.partition("[")[0]]
         descriptor = cast("Descriptor", found.message_type)

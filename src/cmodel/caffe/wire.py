@@ -173,6 +173,11 @@ def read_blob(path: str | Path) -> BlobRecord:
     return _Walker(buffer, str(path)).blob(0, len(buffer))
 
 
+def blob_of_bytes(data: bytes, path: str) -> BlobRecord:
+    """Take a serialized BlobProto; errors as `read_caffemodel`, with `path` for their place."""
+    return _Walker(data, path).blob(0, len(data))
+
+
 def map_file(path: str | Path) -> mmap.mmap:
     """Map a binary file of Caffe for reading; refuses at once what is plainly something else."""
     try:
@@ -246,7 +251,7 @@ class _Run(NamedTuple):
 class _Walker:
     """Reads fields; every length is held against the end of its message before it is used."""
 
-    def __init__(self, buffer: mmap.mmap, path: str) -> None:
+    def __init__(self, buffer: mmap.mmap | bytes, path: str) -> None:
         self.buffer = buffer
         self.path = path
         self.fields = 0

@@ -1,0 +1,449 @@
+"""Prototxt and weights become a Net."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from math import prod
+from pathlib import Path
+
+import numpy as np
+from google.protobuf.message import Message
+from numpy.typing import NDArray
+
+from cmodel.caffe.fillers import fill, filler_of, is_random
+from cmodel.caffe.filter import is_included, net_state
+from cmodel.caffe.prototxt import ParsedNet, field_name, read_prototxt, unknown_hint
+from cmodel.caffe.upgrade import UpgradedLayer, upgrade_layers
+from cmodel.caffe.wire import (
+    BlobRecord,
+    Caffemodel,
+    LayerRecord,
+    blob_of_bytes,
+    read_blob,
+    read_caffemodel,
+)
+from cmodel.errors import (
+    CaffemodelError,
+    CmodelError,
+    NetError,
+    PrototxtError,
+    WeightsError,
+)
+from cmodel.net import (
+    Layer,
+    Net,
+    Parameter,
+    ParameterLoader,
+    Parameters,
+    Shape,
+    layer_keys,
+    parameter_name,
+)
+from cmodel.net.shapes import infer_shapes
+from cmodel.proto import caffe_pb2
+from cmodel.tensors import Dense
+
+# Ranks of weights and bias where a net's input has no known size: legacy blobs always have four
+# dimensions, and the leading ones are to be taken off.
+_RANKS = {
+    "InnerProduct": (2, 1),
+    "CInnerProduct": (2, 1),
+    "Embed": (2, 1),
+    "Convolution": (4, 1),
+    "CConvolution": (4, 1),
+    "Deconvolution": (4, 1),
+}
+
+
+def load_net(
+    prototxt_path: str | Path,
+    weights_path: str | Path | None = None,
+    *,
+    phase: str = "TEST",
+    stages: Iterable[str] = (),
+    level: int = 0,
+    strict: bool = False,
+    allow_missing: bool = True,
+    require_weights: bool = True,
+    on_warning: Callable[[str], None] | None = None,
+) -> Net:
+    """Load a net of any Caffe version, and its weights.
+
+    Weights are matched by the names of layers. They are decoded when they are asked for: a
+    parameter is a view on the mapped file where that can be, else a copy made at each access.
+
+    Parameters
+    ----------
+    prototxt_path : the net.
+    weights_path : a caffemodel; None for a net whose layers have no parameters.
+    phase, stages, level : the state that include and exclude rules are held against.
+    strict : make every warning an error.
+    allow_missing : whether layers may be missing in the weights. They get the values of their
+        fillers; the names of those that a random filler gave are in ``notes["unfilled"]``.
+    require_weights : False to load a net without its weights, for listing: its layers then have no
+        parameters.
+    on_warning : told of what is odd: missing layers, layers of the weights that the net lacks,
+        unknown fields.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read.
+    PrototxtError, CaffemodelError
+        A file is not what it should be, or is damaged.
+    NetError
+        The layers do not fit together.
+    WeightsError
+        The weights do not fit the net.
+    UnsupportedError
+        A layer type, filler or format that cmodel does not have.
+    """
+    warn = _Warnings(strict, on_warning)
+    parsed = read_prototxt(prototxt_path)
+    net, blobs = _build(parsed, str(prototxt_path), warn, phase, stages, level)
+    if weights_path is None and not require_weights:
+        return net
+    expected = infer_shapes(net).parameters
+    binder = _Binder(net, expected, blobs, str(prototxt_path))
+    if weights_path is None:
+        binder.bind_without_weights()
+    else:
+        binder.bind(read_caffemodel(weights_path), allow_missing, warn)
+    return net
+
+
+def load_mean(path: str | Path) -> NDArray[np.float32]:
+    """Read a mean image (mean.binaryproto), C,H,W float32.
+
+    Raises
+    ------
+    InputError
+        It cannot be read.
+    CaffemodelError
+        It is damaged, or holds no image.
+    """
+    blob = read_blob(path)
+    shape = blob.shape[1:] if len(blob.shape) == 4 and blob.shape[0] == 1 else blob.shape
+    if len(shape) != 3 or not prod(shape):
+        raise CaffemodelError(
+            f"the file holds no mean image: its blob has shape {blob.shape}",
+            where=str(path),
+            hint="a mean image has shape (1, channels, height, width)",
+        )
+    _check_size(blob, str(path))
+    return np.array(blob.values(), np.float32).reshape(shape)
+
+
+@dataclass
+class _Warnings:
+    """Passes warnings on, or raises them as errors."""
+
+    strict: bool
+    on_warning: Callable[[str], None] | None
+
+    def __call__(self, error: CmodelError) -> None:
+        if self.strict:
+            raise error
+        if self.on_warning is not None:
+            self.on_warning(str(error))
+
+
+def _build(
+    parsed: ParsedNet,
+    path: str,
+    warn: _Warnings,
+    phase: str,
+    stages: Iterable[str],
+    level: int,
+) -> tuple[Net, dict[str, list[BlobRecord]]]:
+    """Return the net without parameters, and the blobs that stand in the prototxt itself."""
+    message = parsed.message
+    if message.layers and message.layer:
+        raise NetError(
+            "the net mixes `layers` (before 2015) and `layer`",
+            where=path,
+            hint="write all of them as `layer`",
+        )
+    for unknown in parsed.unknown_fields():
+        place = f" in {unknown.path}" if unknown.path else ""
+        kind: type[Message] = caffe_pb2.NetParameter
+        if unknown not in parsed.unknown:
+            kind = caffe_pb2.V1LayerParameter if message.layers else caffe_pb2.LayerParameter
+        warn(
+            PrototxtError(
+                f"the field `{field_name(unknown)}`{place} is unknown and kept as it is",
+                where=f"{path}:{unknown.line}:{unknown.column}",
+                hint=unknown_hint(unknown, kind),
+            )
+        )
+    upgraded = upgrade_layers(
+        message,
+        parsed.layers_unknown,
+        parsed.layer_unknown,
+        on_warning=lambda text: warn(PrototxtError(text, where=path)),
+    )
+    state = net_state(message.state, phase, stages, level)
+    included = [layer for layer in upgraded if is_included(layer.param, state)]
+    header = caffe_pb2.NetParameter()
+    header.CopyFrom(message)
+    header.ClearField("layer")
+    header.ClearField("layers")
+    keys = layer_keys(layer.param.name for layer in included)
+    blobs: dict[str, list[BlobRecord]] = {}
+    layers = []
+    for key, layer in zip(keys, included, strict=True):
+        if layer.param.blobs:
+            blobs[key] = _inline_blobs(layer, path)
+            layer.param.ClearField("blobs")
+        layers.append(Layer(layer.param, key, unknown=layer.unknown))
+    return Net(header, layers, Parameters(), tuple(parsed.unknown)), blobs
+
+
+def _inline_blobs(layer: UpgradedLayer, path: str) -> list[BlobRecord]:
+    where = f"{path}, layer `{layer.param.name}`"
+    return [blob_of_bytes(blob.SerializeToString(), where) for blob in layer.param.blobs]
+
+
+@dataclass
+class _Binder:
+    """Gives the layers of a net their parameters.
+
+    expected : by layer key, the shapes that the layer needs; None where that is not known.
+    blobs : by layer key, values that stand in the prototxt itself.
+    """
+
+    net: Net
+    expected: dict[str, list[Shape] | None]
+    blobs: dict[str, list[BlobRecord]]
+    prototxt: str
+    # By name of the parameter.
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    entries: dict[str, Parameter | ParameterLoader] = field(default_factory=dict)
+    # By name of a shared parameter as `param { name }` gives it.
+    owners: dict[str, str] = field(default_factory=dict)
+
+    def bind_without_weights(self) -> None:
+        """Take what the prototxt has; nothing else may be needed."""
+        needy = [
+            layer.key
+            for layer in self.net.layers
+            if self.expected.get(layer.key) and layer.key not in self.blobs
+        ]
+        if needy:
+            raise WeightsError(
+                f"no weights are given, and the net needs them for {_some('layer', needy)}",
+                where=self.prototxt,
+                hint="give the .caffemodel with the net",
+            )
+        for layer in self.net.layers:
+            self.entries |= self.bind_layer(layer, self.blobs.get(layer.key), self.prototxt)
+        self.finish(())
+
+    def bind(self, model: Caffemodel, allow_missing: bool, warn: _Warnings) -> None:
+        """Take the weights of a caffemodel, by the names of its layers."""
+        # Where a name repeats, Caffe fills the first layer of the net, from the last of the file.
+        keys: dict[str, str] = {}
+        for layer in self.net.layers:
+            keys.setdefault(layer.name, layer.key)
+        records = {keys[r.name]: (i, r) for i, r in enumerate(model.layers) if r.name in keys}
+        strangers = [r.name for r in model.layers if r.blobs and r.name not in keys]
+        self.check_any_match(model, [record for _, record in records.values()])
+
+        last_writer: dict[str, int] = {}
+        for layer in self.net.layers:
+            position, record = records.get(layer.key, (-1, None))
+            found = record.blobs if record is not None else self.blobs.get(layer.key)
+            # Shared parameters stand in the file once for each of their layers; in Caffe the last
+            # one read remains.
+            for name, entry in self.bind_layer(layer, found, model.path).items():
+                if position >= last_writer.get(name, -1):
+                    self.entries[name] = entry
+                    last_writer[name] = position
+        if strangers:
+            warn(
+                WeightsError(
+                    f"left out: the net lacks {_some('layer', strangers)} of the weights",
+                    where=model.path,
+                )
+            )
+        missing = [
+            layer
+            for layer in self.net.layers
+            if any(name not in self.entries for name in layer.parameters)
+        ]
+        self.fill_missing(missing, model.path, allow_missing, warn)
+
+    def check_any_match(self, model: Caffemodel, matched: Sequence[LayerRecord]) -> None:
+        if any(record.blobs for record in matched):
+            return
+        needy = [layer.name for layer in self.net.layers if self.expected.get(layer.key) != []]
+        if not needy:
+            return
+        have = [record.name for record in model.layers if record.blobs]
+        raise WeightsError(
+            "the weights hold parameters for no layer of the net",
+            where=model.path,
+            notes=(
+                f"the net {self.prototxt} has {_some('layer', needy)}",
+                f"the weights have {_some('layer', have)}",
+            ),
+            hint="weights are matched by the names of layers; is this the right net?",
+        )
+
+    def bind_layer(
+        self, layer: Layer, found: list[BlobRecord] | None, path: str
+    ) -> dict[str, Parameter | ParameterLoader]:
+        """Name a layer's parameters; return the entries that its blobs give."""
+        shapes = self.expected.get(layer.key)
+        where = f"{path}, layer `{layer.name}` ({layer.type})"
+        if found is not None:
+            shapes = self.fitted(layer, found, shapes, where)
+        for i, shape in enumerate(shapes or ()):
+            layer.parameters.append(self.own_or_shared(layer, i, shape))
+        # A shared parameter has its owner's shape.
+        return {
+            name: ParameterLoader(self.shapes[name], partial(_dense, blob, self.shapes[name]))
+            for name, blob in zip(layer.parameters, found or (), strict=False)
+        }
+
+    def fitted(
+        self, layer: Layer, found: list[BlobRecord], expected: list[Shape] | None, where: str
+    ) -> list[Shape]:
+        """Return the shapes of a layer's parameters, once its blobs are known to fit."""
+        for blob in found:
+            _check_size(blob, where)
+        if expected is None:
+            ranks = _RANKS.get(layer.type, ())
+            return [
+                _without_leading_ones(blob, ranks[i] if i < len(ranks) else 4)
+                for i, blob in enumerate(found)
+            ]
+        if len(found) != len(expected):
+            raise WeightsError(
+                f"the layer has {_plural(len(expected), 'parameter')}, "
+                f"the weights give {_plural(len(found), 'blob')}",
+                where=where,
+                notes=(
+                    f"net {self.prototxt}: {_shape_list(expected)}",
+                    f"weights: {_shape_list([blob.shape for blob in found])}",
+                ),
+                hint="the weights belong to another version of the net",
+            )
+        for i, (blob, shape) in enumerate(zip(found, expected, strict=True)):
+            if not _matches(blob, shape):
+                raise WeightsError(
+                    f"parameter {i} has shape {shape} in the net and {blob.shape} in the weights",
+                    where=where,
+                    notes=(f"net: {self.prototxt}",),
+                    hint="the weights belong to another version of the net",
+                )
+        return expected
+
+    def own_or_shared(self, layer: Layer, index: int, shape: Shape) -> str:
+        """Return the name of a layer's parameter: its own, or that of the one it shares."""
+        name = parameter_name(layer.key, index)
+        spec = layer.param.param[index] if index < len(layer.param.param) else None
+        if spec is not None and spec.name:
+            owner = self.owners.setdefault(spec.name, name)
+            if owner != name:
+                theirs = self.shapes[owner]
+                permissive = spec.share_mode == caffe_pb2.ParamSpec.PERMISSIVE
+                fits = prod(theirs) == prod(shape) if permissive else theirs == shape
+                if not fits:
+                    raise NetError(
+                        f"the layers share the parameter `{spec.name}`, "
+                        f"but `{owner}` has shape {theirs} and `{name}` {shape}",
+                        where=self.prototxt,
+                    )
+                return owner
+        self.shapes[name] = shape
+        return name
+
+    def fill_missing(
+        self, missing: Sequence[Layer], path: str, allow_missing: bool, warn: _Warnings
+    ) -> None:
+        """Give what no file has the values of its filler."""
+        unfilled = []
+        absent: list[str] = []
+        for layer in missing:
+            for i, name in enumerate(layer.parameters):
+                if name in self.entries:
+                    continue
+                absent = absent if layer.key in absent else [*absent, layer.key]
+                shape = self.shapes[name]
+                filler = filler_of(layer, i, shape)
+                self.entries[name] = ParameterLoader(shape, partial(_filled, filler, shape, name))
+                if is_random(filler):
+                    unfilled.append(name)
+        if absent:
+            notes = ["they keep the values of their fillers"]
+            if unfilled:
+                notes.append(f"drawn at random: {', '.join(unfilled)}")
+            error = WeightsError(
+                f"the weights lack {_some('layer', absent)} of the net",
+                where=path,
+                notes=notes,
+            )
+            if not allow_missing:
+                raise error
+            warn(error)
+        self.finish(unfilled)
+
+    def finish(self, unfilled: Sequence[str]) -> None:
+        """Put the parameters into the net, in the order of its layers."""
+        for name in self.shapes:
+            self.net.parameters[name] = self.entries[name]
+        if unfilled:
+            self.net.notes["unfilled"] = list(unfilled)
+
+
+def _dense(blob: BlobRecord, shape: Shape) -> Dense:
+    values = blob.values()
+    if not values.flags.aligned:
+        # Compiled code reads whole floats.
+        values = values.copy()
+    return Dense(values.reshape(shape))
+
+
+def _filled(filler: caffe_pb2.FillerParameter, shape: Shape, name: str) -> Dense:
+    return Dense(fill(filler, shape, name))
+
+
+def _check_size(blob: BlobRecord, where: str) -> None:
+    if blob.size != prod(blob.shape):
+        raise CaffemodelError(
+            f"a blob of shape {blob.shape} holds {blob.size:,} values, not {prod(blob.shape):,}",
+            where=f"{where}, byte {blob.offset}",
+            hint="the file is damaged; fetch it again",
+        )
+
+
+def _matches(blob: BlobRecord, shape: Shape) -> bool:
+    if not blob.legacy:
+        return blob.shape == shape
+    return len(shape) <= 4 and blob.shape == (1,) * (4 - len(shape)) + shape
+
+
+def _without_leading_ones(blob: BlobRecord, rank: int) -> Shape:
+    """Shape of a legacy blob in a layer whose parameters have this rank."""
+    extra = len(blob.shape) - rank
+    if blob.legacy and blob.shape[:extra] == (1,) * extra:
+        return blob.shape[extra:]
+    return blob.shape
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _some(noun: str, names: Sequence[str], most: int = 10) -> str:
+    """Return "3 layers (a, b, c)", long lists cut."""
+    shown = ", ".join(f"`{name}`" for name in names[:most])
+    more = ", ..." if len(names) > most else ""
+    return f"{_plural(len(names), noun)} ({shown}{more})" if names else f"no {noun}"
+
+
+def _shape_list(shapes: Iterable[Shape]) -> str:
+    return ", ".join(map(str, shapes)) or "none"
