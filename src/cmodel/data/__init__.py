@@ -1,6 +1,6 @@
 """Images and labels: sources, seeded samples, Caffe's input transform, batches."""
 
-from cmodel.data.batches import batches
+from cmodel.data.batching import batches
 from cmodel.data.options import (
     DataLayer,
     MeanLoader,
@@ -8,7 +8,7 @@ from cmodel.data.options import (
     transform_from_layer,
     transform_from_options,
 )
-from cmodel.data.sample import sample, split
+from cmodel.data.sampling import sample, split
 from cmodel.data.source import FloatArray, IntArray, Item, Items, Source
 from cmodel.data.sources import open_source
 from cmodel.data.transform import prepare

@@ -37,12 +37,12 @@ _MAX_HEADER = 1 << 16
 
 
 class ArraySource(Source):
-    """Items stacked in an array, in memory or mapped."""
+    """Items along the first axis of an array, in memory or mapped: uint8 images or floats."""
 
     def __init__(self, path: Path, array: NDArray[Any], *, gray: bool = False) -> None:
-        self._array = _stacked(array, str(path))
+        self._array = array
         self.as_fed = array.dtype.kind == "f"
-        super().__init__(path, [str(i) for i in range(len(self._array))], gray=gray)
+        super().__init__(path, [str(i) for i in range(len(array))], gray=gray)
 
     def _read(self, indices: IntArray) -> Items:
         chosen = self._array[indices]
@@ -63,7 +63,7 @@ def is_npz(head: bytes) -> bool:
 def open_npy(path: Path, *, own_labels: bool, gray: bool) -> Source:
     """Open the items of a .npy file, mapped."""
     del own_labels  # there are none
-    return ArraySource(path, read_npy(path), gray=gray)
+    return ArraySource(path, _stacked(read_npy(path), str(path)), gray=gray)
 
 
 def open_npz(path: Path, *, own_labels: bool, gray: bool) -> Source:
@@ -76,7 +76,8 @@ def open_npz(path: Path, *, own_labels: bool, gray: bool) -> Source:
                 raise DataError(
                     "there is no array `x`", where=str(path), notes=(f"arrays: {arrays}",)
                 )
-            source = ArraySource(path, _read_member(archive, "x.npy", path), gray=gray)
+            items = _stacked(_read_member(archive, "x.npy", path), str(path))
+            source = ArraySource(path, items, gray=gray)
             if own_labels and "y.npy" in names:
                 where = f"{path}, array y"
                 source.set_labels(as_labels(_read_member(archive, "y.npy", path), where), where)
@@ -109,7 +110,7 @@ def as_labels(array: NDArray[Any], where: str) -> IntArray:
         raise DataError(
             f"labels are integers (N), not {array.dtype} of shape {array.shape}", where=where
         )
-    return array.astype(np.int64)
+    return np.array(array, dtype=np.int64)
 
 
 def _read_member(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:

@@ -49,7 +49,7 @@ def read_idx_labels(path: Path) -> IntArray:
     labels = read_idx(path)
     if labels.ndim != 1:
         raise DataError(f"labels are idx1 (N); this is idx{labels.ndim}", where=str(path))
-    return labels.astype(np.int64)
+    return np.array(labels, dtype=np.int64)
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
