@@ -2,7 +2,7 @@
 
 from cmodel.caffe.load import load_mean, load_net
 from cmodel.caffe.prototxt import ParsedNet, parse_prototxt, print_prototxt, read_prototxt
-from cmodel.caffe.save import write_caffemodel
+from cmodel.caffe.save import write_caffemodel, write_mean
 from cmodel.caffe.upgrade import UpgradedLayer, upgrade_layers
 from cmodel.caffe.wire import BlobRecord, Caffemodel, LayerRecord, read_blob, read_caffemodel
 
@@ -21,4 +21,5 @@ __all__ = [
     "read_prototxt",
     "upgrade_layers",
     "write_caffemodel",
+    "write_mean",
 ]

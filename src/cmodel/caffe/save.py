@@ -6,6 +6,7 @@ from math import prod
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cmodel.caffe.wire import encode_varint
 from cmodel.net import Layer, Net
@@ -60,3 +61,11 @@ def _blob_head(shape: tuple[int, ...]) -> tuple[bytes, int]:
     dims = caffe_pb2.BlobShape(dim=shape).SerializeToString()
     body = _SHAPE + encode_varint(len(dims)) + dims + _DATA + encode_varint(values)
     return _BLOBS + encode_varint(len(body) + values) + body, values
+
+
+def write_mean(image: NDArray[np.float32], file: BinaryIO) -> None:
+    """Write a mean image (C,H,W) as Caffe's mean.binaryproto: one blob of shape 1,C,H,W."""
+    channels, height, width = image.shape
+    blob = caffe_pb2.BlobProto(num=1, channels=channels, height=height, width=width)
+    blob.data.extend(image.reshape(-1).tolist())
+    file.write(blob.SerializeToString())

@@ -16,6 +16,7 @@ from cmodel.cli.options import (
     transform_of,
 )
 from cmodel.cli.terminal import Terminal
+from cmodel.threads import available_threads
 
 if TYPE_CHECKING:
     from cmodel.data import Source
@@ -32,7 +33,7 @@ EXAMPLES = """\
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_model_options(parser)
-    add_data_options(parser, required=True)
+    add_data_options(parser)
     add_transform_options(parser)
     parser.add_argument("--output", metavar="BLOB", help="blob of the scores")
 
@@ -40,9 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Evaluate and report."""
     net = load_model(args, terminal)
-    source = source_of(args)
+    source = source_of(args, net)
     with terminal.progress("evaluating") as update:
-        result = measure(args, net, transform_of(args, net), source, update)
+        result = measure(args, net, transform_of(args, net), source, update, args.output)
     facts = {
         "top1": result.top1,
         "top5": result.top5,
@@ -63,13 +64,14 @@ def measure(
     transform: InputTransform,
     source: Source,
     update: Callable[[int, int, str], None],
+    output: str | None = None,
 ) -> Evaluation:
-    """Evaluate `net` on the images that the arguments name."""
+    """Evaluate `net` on the images of `source`, scores from the blob `output`."""
     from cmodel.engine import Engine
     from cmodel.evaluate import evaluate
 
-    input_blob = one_blob(image_inputs(net), getattr(args, "input_blob", None), "input", "--input")
-    scores = one_blob(score_blobs(net), getattr(args, "output", None), "output", "--output")
+    input_blob = one_blob(image_inputs(net), None, "input", "--input")
+    scores = one_blob(score_blobs(net), output, "output", "--output")
     engine = Engine(net, threads=args.threads)
     return evaluate(
         engine,
@@ -77,9 +79,11 @@ def measure(
         transform,
         input_blob=input_blob,
         output_blob=scores,
+        input_shape=net.inputs[input_blob],
         batch=args.batch,
         limit=args.limit,
         seed=args.seed,
+        threads=args.threads or available_threads(),
         on_progress=lambda done, total: update(done, total, ""),
     )
 

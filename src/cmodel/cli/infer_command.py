@@ -65,22 +65,27 @@ def _run_images(args: argparse.Namespace, terminal: Terminal, net: Net) -> int:
     lines = []
     for path in args.inputs:
         source = open_source(path)
-        for name, best in predict(
-            engine,
-            source,
-            transform,
-            input_blob=input_blob,
-            output_blob=output_blob,
-            top=args.top,
-            batch=args.batch,
-        ):
-            top = [{"class": c, "label": _label(net, c), "score": s} for c, s in best]
-            results.append({"input": name, "top": top})
-            lines.append(name)
-            lines += [
-                f"  {entry['score']:.6f}  {entry['class']:4d}  {entry['label'] or ''}".rstrip()
-                for entry in top
-            ]
+        for start in range(0, len(source), args.batch):
+            part = range(start, min(start + args.batch, len(source)))
+            names = tuple(source.names[i] for i in part)
+            predictions = predict(
+                engine,
+                source.read(part),
+                transform,
+                input_blob=input_blob,
+                output_blob=output_blob,
+                input_shape=net.inputs[input_blob],
+                top=args.top,
+                names=names,
+            )
+            for name, best in zip(names, predictions, strict=True):
+                top = [{"class": c, "label": _label(net, c), "score": score} for c, score in best]
+                results.append({"input": name, "top": top})
+                lines.append(name)
+                lines += [
+                    f"  {entry['score']:.6f}  {entry['class']:4d}  {entry['label'] or ''}".rstrip()
+                    for entry in top
+                ]
     terminal.document("infer", {"results": results}, "\n".join(lines))
     return 0
 
@@ -92,7 +97,7 @@ def _label(net: Net, index: int) -> str | None:
 def _run_arrays(args: argparse.Namespace, terminal: Terminal, net: Net) -> int:
     import numpy as np
 
-    from cmodel.data import read_array
+    from cmodel.data import read_npy
     from cmodel.engine import Engine
 
     if not args.out:
@@ -102,7 +107,7 @@ def _run_arrays(args: argparse.Namespace, terminal: Terminal, net: Net) -> int:
         blob, separator, path = text.partition("=")
         if not separator or not blob or not path:
             raise UsageError(f"--input {text}: write BLOB=FILE.npy")
-        feed[blob] = read_array(path)
+        feed[blob] = read_npy(Path(path))
     wanted: Any = args.blobs if args.blobs in (None, "all") else args.blobs.split(",")
     blobs = Engine(net, threads=args.threads).run(feed, blobs=wanted)
     folder = Path(args.out)

@@ -11,7 +11,7 @@ from cmodel.cli.terminal import Terminal
 from cmodel.errors import UsageError
 
 if TYPE_CHECKING:
-    from cmodel.data import Source
+    from cmodel.data import DataLayer, Source
     from cmodel.net import InputTransform, Net
 
 
@@ -73,14 +73,6 @@ def numbers(text: str) -> tuple[float, ...]:
         ) from error
 
 
-def height_width(text: str) -> tuple[int, int]:
-    """Parse a size in pixels: one number for a square, or HEIGHTxWIDTH."""
-    parts = text.lower().split("x")
-    if len(parts) in (1, 2) and all(part.isdigit() and 0 < int(part) < 65536 for part in parts):
-        return int(parts[0]), int(parts[-1])
-    raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 227 or 240x320")
-
-
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add MODEL and what is needed to load it."""
     parser.add_argument("model", metavar="MODEL", help="a .cmodel, or a prototxt with --weights")
@@ -105,13 +97,17 @@ def add_transform_options(parser: argparse.ArgumentParser) -> None:
         "input transform",
         "(x - mean) * scale after resize and centre crop; stated options override the model's",
     )
-    group.add_argument("--resize", type=height_width, metavar="N|HxW")
-    group.add_argument("--crop", type=height_width, metavar="N|HxW")
-    group.add_argument("--scale", type=numbers, metavar="S[,S,S]")
+    group.add_argument("--resize", metavar="N|HxW")
+    group.add_argument("--crop", metavar="N|HxW")
+    group.add_argument("--scale", type=numbers, default=(), metavar="S[,S,S]")
     group.add_argument(
-        "--mean-value", type=numbers, metavar="V[,V,V]", help="in the order of channels fed"
+        "--mean-value",
+        type=numbers,
+        default=(),
+        metavar="V[,V,V]",
+        help="in the order of the channels as fed",
     )
-    group.add_argument("--mean-file", metavar="F", help="mean.binaryproto or .npy")
+    group.add_argument("--mean-file", type=Path, metavar="F", help="mean.binaryproto or .npy")
     group.add_argument("--channel-order", choices=["bgr", "rgb"], help="default bgr, as Caffe")
     group.add_argument("--gray", action="store_true", help="feed images as gray")
     group.add_argument(
@@ -119,13 +115,12 @@ def add_transform_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_data_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
+def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that name images and labels."""
     group = parser.add_argument_group("data")
     group.add_argument(
         "--data",
         metavar="SOURCE",
-        required=required,
         help="IDX (.gz), .npz, .npy, image, folder, list file, or zip with list.txt",
     )
     group.add_argument("--labels", metavar="L", help="labels where they do not lie beside the data")
@@ -156,35 +151,55 @@ def load_model(
 
 def transform_of(args: argparse.Namespace, net: Net) -> InputTransform:
     """Return the transform: the model's, overridden by the options, field by field."""
-    from cmodel.caffe import load_net
-    from cmodel.data import merge, transform_from_net, transform_from_options
+    from cmodel.caffe import load_mean, load_net
+    from cmodel.data import merge, transform_from_options
     from cmodel.net import InputTransform
 
-    base = net.transform or transform_from_net(net, Path(args.model).parent) or InputTransform()
+    base = net.transform
+    if base is None:
+        layer = data_layer(net, args.model)
+        base = layer.transform if layer is not None else InputTransform()
     if args.transform_from:
         other = load_net(args.transform_from, phase=args.phase, require_weights=False)
-        stated = transform_from_net(other, Path(args.transform_from).parent)
-        if stated is None:
-            raise UsageError(f"`{args.transform_from}` has no data layer for this phase")
-        base = merge(base, stated)
-    return merge(
-        base,
-        transform_from_options(
-            resize=args.resize,
-            crop=args.crop,
-            scale=args.scale,
-            mean_values=args.mean_value,
-            mean_file=args.mean_file,
-            channel_order="gray" if args.gray else args.channel_order,
-        ),
+        layer = data_layer(other, args.transform_from)
+        if layer is None:
+            raise UsageError(f"`{args.transform_from}` has no data layer in phase {args.phase}")
+        base = merge(base, layer.transform)
+    stated = transform_from_options(
+        resize=args.resize,
+        crop=args.crop,
+        scale=args.scale,
+        mean_value=args.mean_value,
+        mean_file=args.mean_file,
+        channel_order=args.channel_order,
+        gray=args.gray,
+        load_mean=load_mean,
     )
+    return merge(base, stated)
 
 
-def source_of(args: argparse.Namespace) -> Source:
-    """Open the data source that the arguments name."""
+def data_layer(net: Net, path: str) -> DataLayer | None:
+    """Return what the net's data layer says; None where it has none."""
+    from cmodel.caffe import load_mean
+    from cmodel.data import transform_from_layer
+    from cmodel.net import INPUT_TYPES
+
+    for layer in net.layers:
+        if layer.type in INPUT_TYPES - {"Input"}:
+            return transform_from_layer(layer.param, Path(path).parent, load_mean=load_mean)
+    return None
+
+
+def source_of(args: argparse.Namespace, net: Net) -> Source:
+    """Open the data source that the arguments name, or else the net's own data layer."""
     from cmodel.data import open_source
 
-    return open_source(args.data, labels=args.labels, root=args.root)
+    if args.data is not None:
+        return open_source(args.data, labels=args.labels, root=args.root)
+    layer = data_layer(net, args.model)
+    if layer is None or layer.source is None:
+        raise UsageError("the net names no images of its own", hint="name them with --data SOURCE")
+    return open_source(layer.source, labels=args.labels, root=args.root or layer.root)
 
 
 def one_blob(names: Sequence[str], wanted: str | None, what: str, option: str) -> str:

@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_state_options(parser)
     add_transform_options(parser)
-    add_data_options(parser, required=False)
+    add_data_options(parser)
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
@@ -114,7 +114,7 @@ def _measure(
     from cmodel.cli.eval_command import measure
 
     with terminal.progress(f"accuracy {what}") as update:
-        return measure(args, net, transform, source_of(args), update)
+        return measure(args, net, transform, source_of(args, net), update)
 
 
 def _facts(

@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Check every tensor, then write the files."""
     from cmodel import container
-    from cmodel.caffe import save_mean, save_prototxt, save_weights
+    from cmodel.caffe import print_prototxt, write_caffemodel, write_mean
 
     stored = container.Container(args.file, max_memory=args.max_memory, threads=args.threads)
     for tensor in stored.tensors:
@@ -49,12 +49,12 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     except OSError as error:
         raise OutputError(f"cannot make the folder `{folder}`: {error.strerror}") from error
     with atomic_write(paths[PROTOTXT]) as file:
-        file.write(save_prototxt(net).encode())
+        file.write(print_prototxt(net).encode())
     with atomic_write(paths[WEIGHTS]) as file:
-        save_weights(net, file)
+        write_caffemodel(net, file)
     if net.transform is not None and net.transform.mean_image is not None:
         with atomic_write(paths[MEAN]) as file:
-            save_mean(net.transform.mean_image, file)
+            write_mean(net.transform.mean_image, file)
     if net.labels:
         with atomic_write(paths[LABELS]) as file:
             file.write("".join(f"{label}\n" for label in net.labels).encode())

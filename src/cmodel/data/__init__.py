@@ -1,5 +1,6 @@
 """Images and labels: sources, seeded samples, Caffe's input transform, batches."""
 
+from cmodel.data.arrays import read_npy
 from cmodel.data.batching import batches
 from cmodel.data.options import (
     DataLayer,
@@ -25,6 +26,7 @@ __all__ = [
     "merge",
     "open_source",
     "prepare",
+    "read_npy",
     "sample",
     "split",
     "transform_from_layer",

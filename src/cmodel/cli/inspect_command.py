@@ -1,0 +1,227 @@
+"""`cmodel inspect`: what is in a file."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cmodel.cli.listing import layer_facts, layer_table
+from cmodel.cli.options import add_state_options
+from cmodel.cli.terminal import Terminal, bytes_text, table
+
+if TYPE_CHECKING:
+    from cmodel.container import Container
+    from cmodel.net import Net, Shape
+
+HELP = "tell what is in a .cmodel, prototxt or caffemodel"
+EXAMPLES = """\
+  cmodel inspect net.cmodel
+  cmodel inspect deploy.prototxt --weights net.caffemodel --json"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("--weights", metavar="W", help="the caffemodel of a prototxt")
+    add_state_options(parser)
+
+
+def run(args: argparse.Namespace, terminal: Terminal) -> int:
+    """Find out by content what FILE is, and list it."""
+    from cmodel.api import is_container
+
+    if is_container(args.file):
+        facts, text = _container(args)
+    elif args.weights is None and _is_binary(Path(args.file)):
+        facts, text = _caffemodel(args.file)
+    else:
+        facts, text = _net(args, terminal)
+    terminal.document("inspect", facts, text)
+    return 0
+
+
+def _is_binary(path: Path) -> bool:
+    """Whether a file is no text: a caffemodel has control bytes within its first fields."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    return any(byte < 9 for byte in head)
+
+
+def _container(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from cmodel.container import Container
+    from cmodel.container.layout import VERSION
+    from cmodel.net import InputTransform
+
+    stored = Container(args.file, max_memory=args.max_memory, threads=args.threads)
+    net = stored.net()
+    layers = layer_facts(stored)
+    count = net.parameter_count()
+    transform = net.transform or InputTransform()
+    facts: dict[str, Any] = {
+        "kind": "container",
+        "format": f"{VERSION[0]}.{VERSION[1]}",
+        "name": net.name,
+        "bytes": stored.size,
+        "bytes_before": 4 * count,
+        "ratio": 4 * count / stored.size,
+        "parameters": count,
+        "alignment": 1 << stored.alignment_log2,
+        "purposes": _purposes(stored),
+        "sections": [
+            {
+                "type": section.name,
+                "offset": section.offset,
+                "bytes": section.stored_size,
+                "decoded_bytes": section.decoded_size,
+                "deflated": section.deflated,
+                "crc32": f"{section.crc32:08x}",
+            }
+            for section in stored.sections
+        ],
+        "inputs": _shapes(net.inputs),
+        "outputs": net.outputs,
+        "transform": {
+            "resize": transform.resize,
+            "crop": transform.crop,
+            "scale": transform.scale,
+            "mean_values": transform.mean_values,
+            "mean_image": None
+            if transform.mean_image is None
+            else list(transform.mean_image.shape),
+            "channel_order": transform.channel_order,
+        },
+        "labels": list(net.labels),
+        "recipe": net.notes.get("recipe"),
+        "layers": layers,
+    }
+    recipe = (net.notes.get("recipe") or {}).get("name", "none stated")
+    purposes = ", ".join(
+        f"{name} {bytes_text(size)}" for name, size in facts["purposes"].items() if size
+    )
+    text = (
+        f"{args.file}: container {facts['format']}, net `{net.name}`\n"
+        f"{bytes_text(stored.size)} for {count} parameters ({bytes_text(4 * count)} as float32):"
+        f" {facts['ratio']:.1f}x\n"
+        f"bytes: {purposes}\nrecipe: {recipe}\n\n{layer_table(layers)}"
+    )
+    return facts, text
+
+
+def _purposes(stored: Container) -> dict[str, int]:
+    """Bytes of the file by purpose; together they are the whole file."""
+    from cmodel.container.layout import ENTRY_SIZE, HEADER_SIZE
+
+    purposes = {"header": HEADER_SIZE, "section table": ENTRY_SIZE * len(stored.sections)}
+    for section in stored.sections:
+        purposes[section.name] = purposes.get(section.name, 0) + section.stored_size
+    purposes["padding"] = stored.size - sum(purposes.values())
+    return purposes
+
+
+def _caffemodel(path: str) -> tuple[dict[str, Any], str]:
+    from cmodel.caffe import read_caffemodel, upgrade_layers
+
+    model = read_caffemodel(path)
+    network = model.net()
+    types = {layer.param.name: layer.param.type for layer in upgrade_layers(network)}
+    layers = [
+        {
+            "name": record.name,
+            "type": types.get(record.name, ""),
+            "version": record.version,
+            "blobs": [
+                {"shape": list(blob.shape), "elements": blob.size} for blob in record.blobs
+            ],
+        }
+        for record in model.layers
+    ]
+    count = sum(blob.size for record in model.layers for blob in record.blobs)
+    facts = {
+        "kind": "caffemodel",
+        "name": network.name,
+        "bytes": Path(path).stat().st_size,
+        "parameters": count,
+        "layers": layers,
+    }
+    rows = [
+        [
+            record.name,
+            types.get(record.name, ""),
+            f"V{record.version}",
+            "  ".join("x".join(map(str, blob.shape)) or "scalar" for blob in record.blobs),
+        ]
+        for record in model.layers
+    ]
+    header = ["layer", "type", "version", "blobs"]
+    text = (
+        f"{path}: caffemodel, net `{network.name}`, {count} values\n\n"
+        f"{table(header, rows, left=4)}"
+    )
+    return facts, text
+
+
+def _net(args: argparse.Namespace, terminal: Terminal) -> tuple[dict[str, Any], str]:
+    from cmodel.api import load
+    from cmodel.net.shapes import infer_shapes
+
+    net: Net = load(
+        args.file,
+        args.weights,
+        phase=args.phase,
+        stages=tuple(args.stage),
+        level=args.level,
+        strict=args.strict,
+        require_weights=False,
+        on_warning=terminal.warn,
+    )
+    shapes = infer_shapes(net)
+    layers: list[dict[str, Any]] = []
+    rows = []
+    for layer in net.layers:
+        if layer.parameters:
+            needed: Sequence[Shape] = [net.parameters.shape(name) for name in layer.parameters]
+        else:
+            needed = shapes.parameters.get(layer.key) or []
+        tops = shapes.tops.get(layer.key, [])
+        layers.append(
+            {
+                "name": layer.key,
+                "type": layer.type,
+                "bottoms": list(layer.bottoms),
+                "tops": list(layer.tops),
+                "shapes": [None if shape is None else list(shape) for shape in tops],
+                "parameters": [
+                    {"name": f"{layer.key}/{i}", "shape": list(shape)}
+                    for i, shape in enumerate(needed)
+                ],
+            }
+        )
+        rows.append(
+            [
+                layer.key,
+                layer.type,
+                " ".join(layer.bottoms),
+                " ".join(layer.tops),
+                " ".join("?" if shape is None else "x".join(map(str, shape)) for shape in tops),
+                str(sum(prod(shape) for shape in needed) or ""),
+            ]
+        )
+    count = sum(prod(p["shape"]) for layer in layers for p in layer["parameters"])
+    facts = {
+        "kind": "net",
+        "name": net.name,
+        "inputs": _shapes(net.inputs),
+        "outputs": net.outputs,
+        "parameters": count,
+        "layers": layers,
+    }
+    header = ["layer", "type", "bottoms", "tops", "shape", "parameters"]
+    text = f"{args.file}: net `{net.name}`, {count} parameters\n\n{table(header, rows, left=5)}"
+    return facts, text
+
+
+def _shapes(inputs: dict[str, Shape | None]) -> dict[str, list[int] | None]:
+    return {name: None if shape is None else list(shape) for name, shape in inputs.items()}
