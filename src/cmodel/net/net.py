@@ -28,9 +28,7 @@ class Parameter(Protocol):
 
 
 # Layers whose tops are fed from outside. All but Input read a data source in Caffe.
-INPUT_TYPES = frozenset(
-    {"Input", "Data", "ImageData", "HDF5Data", "MemoryData", "WindowData"}
-)
+INPUT_TYPES = frozenset({"Input", "Data", "ImageData", "HDF5Data", "MemoryData", "WindowData"})
 
 
 @dataclass(frozen=True)

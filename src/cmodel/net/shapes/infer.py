@@ -25,13 +25,14 @@ class Shapes:
     parameters: dict[str, list[Shape] | None] = field(default_factory=dict)
 
 
-def infer_shapes(net: Net, input_shapes: Mapping[str, Shape] | None = None) -> Shapes:
+def infer_shapes(net: Net, input_shapes: Mapping[str, Shape | None] | None = None) -> Shapes:
     """Work out the shapes of all blobs and parameters.
 
     Parameters
     ----------
     net : only its layers and inputs are read, not its parameters.
-    input_shapes : shapes of input blobs by name, instead of what the net declares.
+    input_shapes : shapes of input blobs by name, instead of what the net declares; None makes one
+        unknown.
 
     Raises
     ------
@@ -43,7 +44,7 @@ def infer_shapes(net: Net, input_shapes: Mapping[str, Shape] | None = None) -> S
         if name not in inputs:
             hint = did_you_mean(name, inputs) or f"the inputs are: {', '.join(inputs)}"
             raise NetError(f"the net has no input blob `{name}`", hint=hint)
-    inputs.update({name: tuple(shape) for name, shape in given.items()})
+    inputs.update(given)
     result = Shapes()
     for name in net.header.input:
         if name in result.blobs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cmodel.net.registry import Registry
 from cmodel.net.shapes.arg_max import arg_max
 from cmodel.net.shapes.batch_norm import batch_norm
+from cmodel.net.shapes.batch_reindex import batch_reindex
 from cmodel.net.shapes.concat import concat
 from cmodel.net.shapes.convolution import convolution, deconvolution, im2col
 from cmodel.net.shapes.crop import crop
@@ -40,6 +41,7 @@ RULES.add("Accuracy", accuracy)
 RULES.add("ArgMax", arg_max)
 RULES.add("BNLL", elementwise)
 RULES.add("BatchNorm", batch_norm)
+RULES.add("BatchReindex", batch_reindex)
 RULES.add("Bias", bias)
 RULES.add("Clip", elementwise)
 RULES.add("Concat", concat)

@@ -1,0 +1,77 @@
+"""Convolution by im2col and matrix multiplication."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from math import prod
+
+from cmodel._gemm import Convolution as Gemm
+from cmodel.engine.ops.op import Array, Kernel, Op, dense
+from cmodel.errors import UnsupportedError
+from cmodel.net import Layer, Parameter, Shape
+from cmodel.net.shapes.windows import Window, convolution_window
+
+AXES = 3
+
+
+def spatial(layer: Layer, sizes: Shape, missing: int) -> Shape:
+    """Return sizes of exactly three spatial axes, with `missing` for those that are not there."""
+    if len(sizes) > AXES:
+        raise UnsupportedError(
+            f"a window over {len(sizes)} spatial axes",
+            where=f"layer `{layer.key}` ({layer.type})",
+            hint=f"up to {AXES} are supported",
+        )
+    return (missing,) * (AXES - len(sizes)) + sizes
+
+
+def window_of(layer: Layer, window: Window) -> tuple[Shape, Shape, Shape, Shape]:
+    """Return kernel, stride, pad and dilation for three axes."""
+    return (
+        spatial(layer, window.kernel, 1),
+        spatial(layer, window.stride, 1),
+        spatial(layer, window.pad, 0),
+        spatial(layer, window.dilation, 1),
+    )
+
+
+class Convolution(Op):
+    """Weights (out, in / group, kernel...) and bias (out,), dense."""
+
+    def __init__(self, layer: Layer, parameters: Sequence[Parameter]) -> None:
+        super().__init__(layer, parameters)
+        param = layer.param.convolution_param
+        self.weights = dense(parameters[0]).reshape(param.num_output, -1)
+        self.bias: Array | None = dense(parameters[1]).reshape(-1) if param.bias_term else None
+        self.slope: float | None = None
+
+    def rectified(self, slope: float) -> Convolution:
+        """Return it with a ReLU, applied while the values are still in the cache."""
+        other = copy(self)
+        other.slope = slope
+        return other
+
+    def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
+        """Bind to one geometry; each bottom is convolved alike."""
+        layer, bottom = self.layer, bottoms[0]
+        window = convolution_window(layer, bottom)
+        groups = layer.param.convolution_param.group
+        gemm = Gemm(
+            prod(bottom[: window.axis]),
+            groups,
+            bottom[window.axis] // groups,
+            spatial(layer, bottom[window.axis + 1 :], 1),
+            spatial(layer, tops[0][window.axis + 1 :], 1),
+            *window_of(layer, window),
+            self.weights,
+            self.bias,
+            self.slope,
+            threads,
+        )
+
+        def kernel(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
+            for x, y in zip(bottoms, tops, strict=True):
+                gemm.run(x.reshape(-1), y.reshape(-1))
+
+        return kernel

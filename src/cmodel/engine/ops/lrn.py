@@ -1,0 +1,32 @@
+"""LRN: across channels, or within each channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cmodel._loops import lrn_across, lrn_within
+from cmodel.engine.ops.op import Array, Kernel, Op
+from cmodel.net import Shape
+from cmodel.proto import caffe_pb2
+
+
+class LRN(Op):
+    """Divides by a power of the local sum, or mean, of squares."""
+
+    def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
+        """Bind to the bottom's shape."""
+        param = self.layer.param.lrn_param
+        images, channels, height, width = bottoms[0]
+        size, alpha, beta, k = param.local_size, param.alpha, param.beta, param.k
+
+        def across(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
+            shape = (images, channels, height * width)
+            x, y = bottoms[0].reshape(shape), tops[0].reshape(shape)
+            lrn_across(x, y, size, alpha, beta, k, threads)
+
+        def within(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
+            shape = (images * channels, height, width)
+            x, y = bottoms[0].reshape(shape), tops[0].reshape(shape)
+            lrn_within(x, y, size, alpha, beta, threads)
+
+        return across if param.norm_region == caffe_pb2.LRNParameter.ACROSS_CHANNELS else within

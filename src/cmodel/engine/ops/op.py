@@ -1,0 +1,76 @@
+"""What an operation is: prepared once from a layer and its parameters, bound to shapes, called."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmodel.net import Layer, Parameter, Shape
+
+Array = NDArray[np.float32]
+# Reads the bottoms, fills the tops: float32 arrays in C order, of the shapes bound.
+Kernel = Callable[[Sequence[Array], Sequence[Array]], None]
+
+
+def dense(parameter: Parameter) -> Array:
+    """Return the values of a tensor form as a float32 array in C order."""
+    return np.ascontiguousarray(parameter.to_dense(), np.float32)
+
+
+class Op(ABC):
+    """A layer with its parameters, ready to be bound to shapes.
+
+    overwrites : the kernel may be called with its first top lying on its first bottom.
+    aliases : the tops hold the bottom's values unchanged, at most in another shape; no kernel runs.
+    """
+
+    overwrites: ClassVar[bool] = False
+    aliases: ClassVar[bool] = False
+
+    def __init__(self, layer: Layer, parameters: Sequence[Parameter]) -> None:
+        self.layer = layer
+
+    @abstractmethod
+    def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
+        """Return the kernel for these shapes."""
+
+    def rectified(self, slope: float) -> Op | None:
+        """Return this operation with a ReLU after it, or None where it cannot take one over."""
+        return None
+
+
+class Unary(Op):
+    """One bottom, one top of its shape, no parameters, each element for itself."""
+
+    overwrites = True
+
+    @abstractmethod
+    def apply(self, x: Array, out: Array) -> None:
+        """Fill `out`, which may be `x`."""
+
+    def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
+        """Return `apply` as a kernel."""
+
+        def kernel(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
+            self.apply(bottoms[0], tops[0])
+
+        return kernel
+
+
+class Alias(Op):
+    """The tops are the bottom."""
+
+    aliases = True
+
+    def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
+        """Return a kernel that copies, for the case that an array has to be its own."""
+
+        def kernel(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
+            for top in tops:
+                np.copyto(top, bottoms[0].reshape(top.shape))
+
+        return kernel

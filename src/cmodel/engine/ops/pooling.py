@@ -1,0 +1,40 @@
+"""Pooling: MAX and AVE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cmodel._loops import average_pool, max_pool
+from cmodel.engine.ops.op import Array, Kernel, Op
+from cmodel.net import Shape
+from cmodel.net.shapes.windows import Window, pooling_window
+from cmodel.proto import caffe_pb2
+
+
+def pooling_kernel(window: Window, maximum: bool, bottom: Shape, threads: int) -> Kernel:
+    """Return the kernel for a bottom (N, C, H, W); a second top takes the maxima's positions."""
+    planes = bottom[0] * bottom[1]
+    rows = np.empty((planes if maximum else 0, bottom[3]), np.float32)
+    geometry = (window.kernel, window.stride, window.pad)
+
+    def kernel(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
+        x = bottoms[0].reshape(planes, *bottom[2:])
+        y, *rest = (top.reshape(planes, *top.shape[2:]) for top in tops)
+        if maximum:
+            max_pool(x, y, rest[0] if rest else None, *geometry, rows, threads)
+        else:
+            average_pool(x, y, *geometry, threads)
+
+    return kernel
+
+
+class Pooling(Op):
+    """Windows clipped as Caffe clips them."""
+
+    def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
+        """Bind to one geometry."""
+        window = pooling_window(self.layer, bottoms[0])
+        maximum = self.layer.param.pooling_param.pool == caffe_pb2.PoolingParameter.MAX
+        return pooling_kernel(window, maximum, bottoms[0], threads)

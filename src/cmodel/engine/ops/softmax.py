@@ -1,0 +1,27 @@
+"""Softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from cmodel._loops import softmax
+from cmodel.engine.ops.op import Array, Kernel, Op
+from cmodel.net import Shape
+
+
+class Softmax(Op):
+    """exp(x - max) over its sum, along one axis."""
+
+    overwrites = True
+
+    def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
+        """Bind to the bottom's shape."""
+        bottom = bottoms[0]
+        axis = self.layer.param.softmax_param.axis % len(bottom)
+        shape = (prod(bottom[:axis]), bottom[axis], prod(bottom[axis + 1 :]))
+
+        def kernel(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
+            softmax(bottoms[0].reshape(shape), tops[0].reshape(shape), threads)
+
+        return kernel
