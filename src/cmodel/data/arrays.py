@@ -7,7 +7,7 @@ array of one or three axes is one item.
 
 from __future__ import annotations
 
-import io
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -33,7 +33,16 @@ ZIP_ERRORS = (
     RuntimeError,
     NotImplementedError,
 )
-_MAX_HEADER = 1 << 16
+_MAX_HEADER = 10_000
+# What NumPy's parser raises on a header that is none.
+_HEADER_ERRORS = (
+    MemoryError,
+    RecursionError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    tokenize.TokenError,
+)
 
 
 class ArraySource(Source):
@@ -141,9 +150,9 @@ def _read_header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, 
         if version not in readers:
             raise ValueError(f"version {version[0]}.{version[1]} is not supported")
         shape, fortran, dtype = readers[version](stream, max_header_size=_MAX_HEADER)
-    except (ValueError, TypeError, SyntaxError, io.UnsupportedOperation) as error:
-        text = str(error).splitlines()[0]
-        raise DataError(f"the npy header is damaged: {text}", where=where) from error
+    except _HEADER_ERRORS as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(f"the npy header is damaged: {reason}", where=where) from error
     if dtype.kind not in "iuf" or dtype.hasobject or any(n < 0 for n in shape):
         raise DataError(f"an array of {dtype} holds neither images nor labels", where=where)
     return shape, fortran, dtype

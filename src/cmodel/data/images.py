@@ -181,10 +181,14 @@ def _is_image_name(name: str) -> bool:
     return Path(name).suffix.lower() in SUFFIXES
 
 
+def _raise(error: OSError) -> None:
+    raise error
+
+
 def _images_below(folder: Path) -> list[Path]:
     return sorted(
         Path(parent, name)
-        for parent, _, names in os.walk(folder)
+        for parent, _, names in os.walk(folder, onerror=_raise)
         for name in names
         if _is_image_name(name) and not name.startswith(".")
     )

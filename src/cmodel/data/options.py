@@ -106,7 +106,7 @@ def transform_from_layer(
     if layer.type == "ImageData":
         images = layer.image_data_param
         if (images.new_height > 0) != (images.new_width > 0):
-            raise UsageError(
+            raise DataError(
                 "new_height and new_width need to be given together", where=f"layer {layer.name}"
             )
         if images.new_height:
@@ -133,7 +133,7 @@ def _transform(
     param: caffe_pb2.TransformationParameter, base_dir: Path, load_mean: MeanLoader
 ) -> InputTransform:
     if param.mean_file and param.mean_value:
-        raise UsageError("transform_param: mean_file and mean_value exclude each other")
+        raise DataError("transform_param: mean_file and mean_value exclude each other")
     order = "gray" if param.force_gray else "bgr" if param.force_color else None
     mean = _read_mean(_find(param.mean_file, base_dir), load_mean) if param.mean_file else None
     return InputTransform(

@@ -47,12 +47,15 @@ def resize(images: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uin
     lower = _fixed(lower_weight)[:, None, None]
     upper = _fixed(np.float32(1) - lower_weight)[:, None, None]
     above, below = row.clip(0, source_height - 1), (row + 1).clip(0, source_height - 1)
+    rows, used = np.unique([above, below], return_inverse=True)
+    above, below = used.reshape(2, height)
 
     following = (column + 1).clip(0, source_width - 1)
     result = np.empty((len(images), height, width, images.shape[3]), dtype=np.uint8)
     for image, target in zip(images, result, strict=True):
-        # int32 (H, width, C); 255 * 2**11 at most.
-        across = image[:, column] * left + image[:, following] * right
+        kept = image[rows]
+        # int32 (rows, width, C); 255 * 2**11 at most.
+        across = kept[:, column] * left + kept[:, following] * right
         across >>= 4
         down = (across[above] * upper) >> 16
         down += (across[below] * lower) >> 16

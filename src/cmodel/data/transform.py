@@ -7,14 +7,15 @@ mean, times the scale. Arrays that are float32 already are fed unchanged.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cmodel.data.pixels import resize, to_gray
-from cmodel.data.source import FloatArray, Items
-from cmodel.errors import DataError
+from cmodel.data.source import MAX_IMAGE_PIXELS, FloatArray, Items
+from cmodel.errors import DataError, LimitError
 from cmodel.net import InputTransform, Shape
 
 
@@ -37,6 +38,7 @@ def prepare(
     Raises
     ------
     DataError : an item does not come out in the shape of the input.
+    LimitError : the resize makes more than `MAX_IMAGE_PIXELS`.
     """
     if len(items) == 0:
         raise DataError("there are no images to prepare")
@@ -73,6 +75,10 @@ def _prepare(
     images, channels = _with_channels(stack, transform.channel_order, channels, name)
     loaded = images.shape[1:3]
     if transform.resize is not None:
+        if prod(transform.resize) > MAX_IMAGE_PIXELS:
+            raise LimitError(
+                f"a resize to {_by(transform.resize)} makes more than {MAX_IMAGE_PIXELS} pixels"
+            )
         images = resize(images, *transform.resize)
     height, width = images.shape[1:3]
     size, offset = _crop(transform, (height, width), name)

@@ -93,14 +93,14 @@ def evaluate(
     classes = 0
     # Entries that score at least as high as the label's, itself included.
     ranks = np.empty(total, dtype=np.int64)
-    for x, truth in batches(source, indices, transform, input_shape, batch, threads=threads):
+    for x, _ in batches(source, indices, transform, input_shape, batch, threads=threads):
         before = perf_counter()
         scores = scores_of(engine, input_blob, output_blob, x)
         engine_seconds += perf_counter() - before
         if not classes:
             classes = scores.shape[1]
             _check_labels(source, labels, indices, classes)
-        assert truth is not None  # the source has labels
+        truth = labels[indices[done : done + len(x)]]
         ranks[done : done + len(x)] = _ranks(scores, truth)
         done += len(x)
         if on_progress is not None:

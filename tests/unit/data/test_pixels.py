@@ -30,6 +30,12 @@ def test_resize_takes_each_image_for_itself():
     assert np.array_equal(resize(stack, 4, 17), each)
 
 
+def test_resize_needs_no_more_memory_than_its_result():
+    # 30,000 rows, all as wide as the target, would take gigabytes.
+    tall = np.full((1, 30_000, 1, 1), 7, np.uint8)
+    assert np.array_equal(resize(tall, 1, 30_000), np.full((1, 1, 30_000, 1), 7))
+
+
 def test_gray_uses_the_weights_of_bt601():
     colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]], dtype=np.uint8)
     assert to_gray(colours).tolist() == [76, 150, 29, 255]

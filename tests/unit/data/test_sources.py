@@ -184,8 +184,17 @@ class TestArrays:
         with pytest.raises(DataError, match="header"):
             open_source(tmp_path / "a.npy")
 
-    def test_a_header_that_is_no_header(self, tmp_path):
-        text = b"{'descr': __import__('os'), }"
+    @pytest.mark.parametrize(
+        "text",
+        [
+            b"{'descr': __import__('os'), }",
+            b"{'descr': (",
+            b"[" * 5000,
+            b"-" * 9000 + b"1",
+            b"\xff",
+        ],
+    )
+    def test_a_header_that_is_no_header(self, tmp_path, text):
         (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text)
         with pytest.raises(DataError, match="header is damaged"):
             open_source(tmp_path / "a.npy")

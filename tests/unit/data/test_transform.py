@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cmodel.data import prepare
-from cmodel.errors import DataError
+from cmodel.errors import DataError, LimitError
 from cmodel.net import InputTransform
 
 RNG = np.random.default_rng(0)
@@ -126,6 +126,11 @@ def test_the_error_names_the_image():
 def test_a_fed_array_of_another_shape_is_refused():
     with pytest.raises(DataError, match=r"`0` has the shape 5, the net takes 1x2"):
         prepare(np.zeros((1, 5), np.float32), PLAIN, (1, 1, 2), ("0",))
+
+
+def test_a_resize_without_measure_is_refused():
+    with pytest.raises(LimitError, match="999999x999999"):
+        prepare(COLOUR, InputTransform(resize=(999999, 999999)), None)
 
 
 def test_nothing_to_prepare_is_refused():
