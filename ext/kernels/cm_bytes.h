@@ -6,28 +6,34 @@
 #include <stdint.h>
 #include <string.h>
 
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define CM_LITTLE32(word) __builtin_bswap32(word)
+#define CM_LITTLE64(word) __builtin_bswap64(word)
+#else
+#define CM_LITTLE32(word) (word)
+#define CM_LITTLE64(word) (word)
+#endif
+
+static inline uint32_t cm_load32(const uint8_t *p) {
+    uint32_t word;
+    memcpy(&word, p, sizeof word);
+    return CM_LITTLE32(word);
+}
+
 static inline uint64_t cm_load64(const uint8_t *p) {
     uint64_t word;
     memcpy(&word, p, sizeof word);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    word = __builtin_bswap64(word);
-#endif
-    return word;
-}
-
-static inline void cm_store64(uint8_t *p, uint64_t word) {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    word = __builtin_bswap64(word);
-#endif
-    memcpy(p, &word, sizeof word);
-}
-
-static inline uint32_t cm_load32(const uint8_t *p) {
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+    return CM_LITTLE64(word);
 }
 
 static inline void cm_store32(uint8_t *p, uint32_t word) {
-    for (int i = 0; i < 4; i++) p[i] = (uint8_t)(word >> 8 * i);
+    word = CM_LITTLE32(word);
+    memcpy(p, &word, sizeof word);
+}
+
+static inline void cm_store64(uint8_t *p, uint64_t word) {
+    word = CM_LITTLE64(word);
+    memcpy(p, &word, sizeof word);
 }
 
 /* The (at most) eight bytes from `at` on, zeros after the end. */

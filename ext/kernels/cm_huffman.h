@@ -75,11 +75,11 @@ typedef struct cm_huffman_lane {
     size_t left;          /* symbols to go */
 } cm_huffman_lane;
 
-void cm_huffman_lanes_scalar(cm_huffman_lane *lanes, const uint8_t *end, const void *table,
-                             unsigned bits, unsigned item);
+void cm_huffman_lanes_scalar(cm_huffman_lane *lanes, const uint8_t *end, const uint32_t *table,
+                             unsigned item);
 #if defined(__x86_64__)
-void cm_huffman_lanes_avx2(cm_huffman_lane *lanes, const uint8_t *end, const void *table,
-                           unsigned bits, unsigned item);
+void cm_huffman_lanes_avx2(cm_huffman_lane *lanes, const uint8_t *end, const uint32_t *table,
+                           unsigned item);
 #endif
 
 #endif

@@ -6,20 +6,43 @@
 #include "cm_parallel.h"
 #include "cm_simd.h"
 
-#define PER_WORD 5 /* codes of 11 bits that one refilled word holds at least */
+#define PER_WORD 5 /* look-ups of 11 bits that one refilled word is good for */
 #define LANES 4
+#define TABLE (1 << CM_HUFFMAN_BITS)
 
-typedef uint32_t entry; /* symbol << 8 | length */
+/* What the next 11 bits begin with: bits used | symbols << 6 | number of symbols << 30. The symbols
+ * are up to three bytes, or one of 16 bits. */
+typedef uint32_t entry;
 
-static void fill_table(const cm_huffman *code, entry *table) {
+static inline entry pack(unsigned bits, uint32_t symbols, uint32_t count) {
+    return bits | symbols << 6 | count << 30;
+}
+
+static inline unsigned bits_of(entry e) { return e & 63; }
+static inline uint32_t symbols_of(entry e) { return e << 2 >> 8; }
+
+static void fill_single(const cm_huffman *code, entry *table) {
     uint16_t codes[CM_HUFFMAN_ALPHABET];
     cm_huffman_codes(code, codes);
-    size_t size = (size_t)1 << code->max_bits;
     for (uint32_t s = 0; s < code->alphabet; s++) {
         unsigned length = code->lengths[s];
         if (!length) continue;
-        for (size_t i = codes[s]; i < size; i += (size_t)1 << length)
-            table[i] = s << 8 | length;
+        for (size_t i = codes[s]; i < TABLE; i += (size_t)1 << length) table[i] = pack(length, s, 1);
+    }
+}
+
+/* As many whole symbols, up to three, as 11 bits hold; for alphabets of bytes. */
+static void fill_several(const entry *single, entry *table) {
+    for (size_t i = 0; i < TABLE; i++) {
+        unsigned bits = 0;
+        uint32_t symbols = 0, count = 0;
+        while (count < 3) {
+            entry next = single[i >> bits];
+            if (bits + bits_of(next) > CM_HUFFMAN_BITS) break;
+            symbols |= symbols_of(next) << 8 * count++;
+            bits += bits_of(next);
+        }
+        table[i] = pack(bits, symbols, count);
     }
 }
 
@@ -28,121 +51,128 @@ static inline void put(uint8_t *dst, size_t i, unsigned item, unsigned value) {
     else ((uint16_t *)(void *)dst)[i] = (uint16_t)value;
 }
 
-/* Decodes rounds of PER_WORD symbols from each lane while no load can pass `end`, the end of the
- * chunk. A lane that runs past its own end only reads its neighbours' bytes; finish() notices. */
+/* Decodes rounds of PER_WORD look-ups from each lane while no load can pass `end`, the end of the
+ * chunk, and no store the end of its lane. A lane that runs past the end of its bytes only reads
+ * its neighbours'; finish() notices. */
 static inline __attribute__((always_inline)) void run_lanes(cm_huffman_lane *lanes,
                                                             const uint8_t *end, const entry *table,
-                                                            unsigned table_bits, unsigned item) {
-    const uint64_t mask = ((uint64_t)1 << table_bits) - 1;
-    const uint8_t *p[LANES];
+                                                            unsigned item) {
+    /* A look-up gives at most so many symbols, of which a store may write one more. */
+    const size_t most = item == 1 ? 3 : 1, surplus = item == 1;
+    const uint8_t *src = lanes[0].start;
+    size_t limit = 8 * (size_t)(end - src);
     uint64_t word[LANES];
-    unsigned skip[LANES]; /* bits of the byte at p that are consumed */
-    uint8_t *dst = lanes[0].dst;
-    size_t apart = (size_t)(lanes[1].dst - dst);
-    size_t left = lanes[LANES - 1].left; /* the last lane has the fewest symbols */
+    size_t bit[LANES]; /* from src */
+    uint8_t *dst[LANES];
     for (int j = 0; j < LANES; j++) {
-        p[j] = lanes[j].start;
-        skip[j] = 0;
+        bit[j] = 8 * (size_t)(lanes[j].start - src);
+        dst[j] = lanes[j].dst;
     }
     for (;;) {
-        /* A round moves a lane on by at most seven bytes. */
-        size_t rounds = left / PER_WORD;
+        size_t rounds = SIZE_MAX;
         for (int j = 0; j < LANES; j++) {
-            size_t room = (size_t)(end - p[j]);
-            size_t safe = room < 8 ? 0 : (room - 8) / 7 + 1;
-            if (safe < rounds) rounds = safe;
+            size_t left = lanes[j].left - (size_t)(dst[j] - lanes[j].dst) / item;
+            size_t stores = left < surplus ? 0 : (left - surplus) / (PER_WORD * most);
+            /* The last load begins at most 55 bits a round further on, and takes 64. */
+            size_t loads = limit < bit[j] + 64 ? 0 : (limit - bit[j] - 64) / 55 + 1;
+            if (stores < rounds) rounds = stores;
+            if (loads < rounds) rounds = loads;
         }
         if (!rounds) break;
-        left -= rounds * PER_WORD;
         for (; rounds; rounds--) {
             /* The top bit marks how far the word has been shifted. */
             for (int j = 0; j < LANES; j++)
-                word[j] = (cm_load64(p[j]) | (uint64_t)1 << 63) >> skip[j];
+                word[j] = (cm_load64(src + (bit[j] >> 3)) | (uint64_t)1 << 63) >> (bit[j] & 7);
             for (unsigned i = 0; i < PER_WORD; i++) {
                 for (int j = 0; j < LANES; j++) {
-                    entry e = table[word[j] & mask];
-                    put(dst + (size_t)j * apart, i, item, e >> 8);
-                    word[j] >>= e & 63;
+                    entry e = table[word[j] & (TABLE - 1)];
+                    word[j] >>= bits_of(e);
+                    if (item == 1) {
+                        cm_store32(dst[j], e >> 6);
+                        dst[j] += e >> 30;
+                    } else {
+                        put(dst[j], 0, item, (uint16_t)(e >> 6));
+                        dst[j] += item;
+                    }
                 }
             }
-            for (int j = 0; j < LANES; j++) {
-                unsigned consumed = (unsigned)__builtin_clzll(word[j]);
-                p[j] += consumed >> 3;
-                skip[j] = consumed & 7;
-            }
-            dst += PER_WORD * item;
+            for (int j = 0; j < LANES; j++)
+                bit[j] = (bit[j] & ~(size_t)7) + (size_t)__builtin_clzll(word[j]);
         }
     }
-    size_t done = (size_t)(dst - lanes[0].dst) / item;
     for (int j = 0; j < LANES; j++) {
-        lanes[j].bit = 8 * (size_t)(p[j] - lanes[j].start) + skip[j];
-        lanes[j].dst += done * item;
-        lanes[j].left -= done;
+        lanes[j].bit = bit[j] - 8 * (size_t)(lanes[j].start - src);
+        lanes[j].left -= (size_t)(dst[j] - lanes[j].dst) / item;
+        lanes[j].dst = dst[j];
     }
 }
 
-void cm_huffman_lanes_scalar(cm_huffman_lane *lanes, const uint8_t *end, const void *table,
-                             unsigned bits, unsigned item) {
-    if (item == 1) run_lanes(lanes, end, table, bits, 1);
-    else run_lanes(lanes, end, table, bits, 2);
+void cm_huffman_lanes_scalar(cm_huffman_lane *lanes, const uint8_t *end, const uint32_t *table,
+                             unsigned item) {
+    if (item == 1) run_lanes(lanes, end, table, 1);
+    else run_lanes(lanes, end, table, 2);
 }
 
 #if defined(__x86_64__)
 __attribute__((target("avx2,bmi,bmi2,lzcnt"))) void cm_huffman_lanes_avx2(cm_huffman_lane *lanes,
-                                                                   const uint8_t *end,
-                                                                   const void *table, unsigned bits,
-                                                                   unsigned item) {
-    if (item == 1) run_lanes(lanes, end, table, bits, 1);
-    else run_lanes(lanes, end, table, bits, 2);
+                                                                         const uint8_t *end,
+                                                                         const uint32_t *table,
+                                                                         unsigned item) {
+    if (item == 1) run_lanes(lanes, end, table, 1);
+    else run_lanes(lanes, end, table, 2);
 }
 #endif
 
 /* Decodes the rest of a lane with checked loads and checks how it ends. */
 static inline __attribute__((always_inline)) cm_status finish(cm_huffman_lane *lane,
-                                                              const entry *table,
-                                                              unsigned table_bits, unsigned item,
+                                                              const entry *single, unsigned item,
                                                               cm_fault *fault) {
-    const uint64_t mask = ((uint64_t)1 << table_bits) - 1;
     const uint8_t *src = lane->start;
     size_t size = lane->size, bit = lane->bit, left = lane->left;
     uint8_t *dst = lane->dst;
     for (; left >= PER_WORD && size >= 8 && bit >> 3 <= size - 8; left -= PER_WORD) {
         uint64_t word = cm_load64(src + (bit >> 3)) >> (bit & 7);
         for (unsigned i = 0; i < PER_WORD; i++) {
-            entry e = table[word & mask];
-            put(dst, i, item, e >> 8);
-            word >>= e & 63;
-            bit += e & 63;
+            entry e = single[word & (TABLE - 1)];
+            put(dst, i, item, symbols_of(e));
+            word >>= bits_of(e);
+            bit += bits_of(e);
         }
         dst += PER_WORD * item;
     }
     for (; left && bit < 8 * size; left--) {
-        entry e = table[cm_load_tail(src, size, bit >> 3) >> (bit & 7) & mask];
-        put(dst, 0, item, e >> 8);
+        entry e = single[cm_load_tail(src, size, bit >> 3) >> (bit & 7) & (TABLE - 1)];
+        put(dst, 0, item, symbols_of(e));
         dst += item;
-        bit += e & 63;
+        bit += bits_of(e);
     }
     if (left || bit > 8 * size)
         return cm_fail(fault, CM_TRUNCATED, size, "ends before its last symbol");
-    if (8 * size - bit >= 8) return cm_fail(fault, CM_CORRUPT, bit >> 3, "bytes after its end");
+    if (8 * size - bit >= 8)
+        return cm_fail(fault, CM_CORRUPT, (bit + 7) >> 3, "bytes after its end");
     if (bit & 7 && src[bit >> 3] >> (bit & 7))
         return cm_fail(fault, CM_CORRUPT, bit >> 3, "padding bits are not zero");
     return CM_OK;
 }
 
-static cm_status decode_chunk(const entry *table, unsigned table_bits, const uint8_t *src,
-                              size_t size, uint8_t *dst, size_t n, unsigned item, cm_fault *fault) {
+typedef struct {
+    entry single[TABLE];
+    entry several[TABLE]; /* filled where lanes of bytes are decoded */
+} tables;
+
+static cm_status decode_chunk(const tables *t, const uint8_t *src, size_t size, uint8_t *dst,
+                              size_t n, unsigned item, cm_fault *fault) {
     cm_huffman_lane lanes[LANES] = {{src, size, 0, dst, n}};
     int count = 1;
     if (n > CM_HUFFMAN_SMALL) {
         size_t quarter = (n + 3) / 4, at = 0;
         count = LANES;
-        for (int j = 0; j < LANES; j++) {
-            uint32_t bytes = 0;
-            size_t step = j < LANES - 1 ? cm_varint_get(src + at, size - at, &bytes) : 1;
+        for (int j = 0; j < LANES - 1; j++) {
+            uint32_t bytes;
+            size_t step = cm_varint_get(src + at, size - at, &bytes);
             if (!step) return cm_fail(fault, CM_CORRUPT, at, "no size of a sub-stream");
             lanes[j].size = bytes;
-            if (j < LANES - 1) at += step;
+            at += step;
         }
         for (int j = 0; j < LANES; j++) {
             if (j == LANES - 1) lanes[j].size = size - at;
@@ -153,11 +183,11 @@ static cm_status decode_chunk(const entry *table, unsigned table_bits, const uin
             lanes[j].left = j < LANES - 1 ? quarter : n - 3 * quarter;
             at += lanes[j].size;
         }
-        cm_kernel.huffman_lanes(lanes, src + size, table, table_bits, item);
+        cm_kernel.huffman_lanes(lanes, src + size, item == 1 ? t->several : t->single, item);
     }
     for (int j = 0; j < count; j++) {
-        cm_status status = item == 1 ? finish(&lanes[j], table, table_bits, 1, fault)
-                                     : finish(&lanes[j], table, table_bits, 2, fault);
+        cm_status status = item == 1 ? finish(&lanes[j], t->single, 1, fault)
+                                     : finish(&lanes[j], t->single, 2, fault);
         if (status != CM_OK) {
             fault->at += (size_t)(lanes[j].start - src);
             return status;
@@ -219,11 +249,12 @@ cm_status cm_huffman_decode(const cm_huffman *code, const uint8_t *src, size_t s
         for (size_t i = 0; i < code->count; i++) put(out, i, item, code->alphabet - 1);
         return CM_OK;
     }
-    entry table[1 << CM_HUFFMAN_BITS];
-    fill_table(code, table);
+    tables t;
+    fill_single(code, t.single);
+    if (item == 1 && code->count > CM_HUFFMAN_SMALL) fill_several(t.single, t.several);
     if (code->chunks == 1) {
-        cm_status status = decode_chunk(table, code->max_bits, src + code->payload,
-                                        size - code->payload, out, code->count, item, fault);
+        cm_status status = decode_chunk(&t, src + code->payload, size - code->payload, out,
+                                        code->count, item, fault);
         fault->at += code->payload;
         return status;
     }
@@ -245,8 +276,7 @@ cm_status cm_huffman_decode(const cm_huffman *code, const uint8_t *src, size_t s
         if (cm_crc32(chunk, bytes) != cm_load32(jump + 8 * i + 4))
             status = cm_fail(&mine, CM_CORRUPT, 0, "a chunk's CRC-32 does not match");
         else
-            status = decode_chunk(table, code->max_bits, chunk, bytes, out + first * item, n, item,
-                                  &mine);
+            status = decode_chunk(&t, chunk, bytes, out + first * item, n, item, &mine);
         if (status != CM_OK) {
             CM_CRITICAL
             if (i < failed) { /* the same fault on any number of threads */

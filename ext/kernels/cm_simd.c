@@ -47,6 +47,7 @@ cm_status cm_simd_use(cm_simd level) {
                              cm_assign16_scalar};
 #if defined(__x86_64__)
     if (level == CM_SIMD_AVX2 || level == CM_SIMD_AVX512) {
+        cm_kernel.crc32 = cm_crc32_update_avx2;
         cm_kernel.huffman_lanes = cm_huffman_lanes_avx2;
         cm_kernel.assign8 = cm_assign8_avx2;
     }

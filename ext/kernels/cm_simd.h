@@ -18,8 +18,8 @@ struct cm_huffman_lane;
 typedef struct {
     uint32_t (*crc32)(uint32_t crc, const uint8_t *data, size_t size);
     /* Decodes what is safe of four lanes at once and moves them on; see cm_huffman_decode.c. */
-    void (*huffman_lanes)(struct cm_huffman_lane *lanes, const uint8_t *end, const void *table,
-                          unsigned bits, unsigned item);
+    void (*huffman_lanes)(struct cm_huffman_lane *lanes, const uint8_t *end, const uint32_t *table,
+                          unsigned item);
     /* index[i] = number of thresholds below values[i]. */
     void (*assign8)(const float *values, size_t n, const float *thresholds, size_t k, uint8_t *out);
     void (*assign16)(const float *values, size_t n, const float *thresholds, size_t k,

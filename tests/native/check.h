@@ -1,0 +1,54 @@
+/* A very small test runner: CHECK inside tests, RUN for each, and a closing line. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static int passed, failed, wrong;
+
+#define CHECK(condition)                                                          \
+    do {                                                                          \
+        if (!(condition)) {                                                       \
+            if (!wrong++) printf("%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+        }                                                                         \
+    } while (0)
+
+#define RUN(test)                                  \
+    do {                                           \
+        wrong = 0;                                 \
+        test();                                    \
+        if (wrong) {                               \
+            failed++;                              \
+            printf("%s failed\n", #test);          \
+        } else {                                   \
+            passed++;                              \
+        }                                          \
+    } while (0)
+
+static inline int finish(void) {
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed > 0;
+}
+
+/* xorshift64*: the same numbers on every run. */
+static uint64_t state = 88172645463325252u;
+
+static inline uint64_t next_random(void) {
+    state ^= state >> 12;
+    state ^= state << 25;
+    state ^= state >> 27;
+    return state * 2685821657736338717u;
+}
+
+static inline size_t below(size_t limit) { return (size_t)(next_random() >> 11) % limit; }
+
+/* Exactly `size` bytes, so that the sanitizer sees every step over the end. */
+static inline void *room(size_t size) {
+    void *p = malloc(size ? size : 1);
+    if (!p) abort();
+    return p;
+}
+
+#endif
