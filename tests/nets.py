@@ -46,6 +46,4 @@ def toy_net(seed: int = 0) -> Net:
     def dense(*shape: int) -> Dense:
         return Dense(rng.normal(size=shape).astype(np.float32))
 
-    return make_net(
-        TOY, {"conv": [dense(4, 3, 3, 3), dense(4)], "fc": [dense(6, 144), dense(6)]}
-    )
+    return make_net(TOY, {"conv": [dense(4, 3, 3, 3), dense(4)], "fc": [dense(6, 144), dense(6)]})

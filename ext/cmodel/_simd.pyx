@@ -4,6 +4,9 @@ import os
 
 from cmodel.errors import UsageError
 
+cdef extern from "cm_parallel.h":
+    enum: CM_OPENMP
+
 cdef cm_simd _level
 
 
@@ -20,6 +23,10 @@ def available():
 
 def level():
     return cm_simd_name(_level).decode()
+
+
+def openmp():
+    return bool(CM_OPENMP)
 
 
 cdef cm_simd _choose(str wanted) except *:

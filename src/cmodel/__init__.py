@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from cmodel._version import __version__
 
 if TYPE_CHECKING:
-    from cmodel.api import compress, load, save
+    from cmodel.api import load, save
+    from cmodel.compress.pipeline import compress
     from cmodel.engine import Engine
     from cmodel.net import Net
 
@@ -18,7 +19,7 @@ __all__ = ["Engine", "Net", "__version__", "compress", "load", "save"]
 _HOMES = {
     "Engine": "cmodel.engine",
     "Net": "cmodel.net",
-    "compress": "cmodel.api",
+    "compress": "cmodel.compress",
     "load": "cmodel.api",
     "save": "cmodel.api",
 }

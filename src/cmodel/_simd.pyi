@@ -3,3 +3,6 @@ def level() -> str:
 
 def available() -> tuple[str, ...]:
     """Names of the levels that this machine and this build have."""
+
+def openmp() -> bool:
+    """Whether this build shares work among threads."""

@@ -1,4 +1,4 @@
-"""What a program calls: load, save, compress."""
+"""What a program calls to load and save a network."""
 
 from __future__ import annotations
 
@@ -9,21 +9,11 @@ from typing import TYPE_CHECKING
 
 from cmodel import container
 from cmodel.caffe import load_net
-from cmodel.compress import (
-    Progress,
-    Recipe,
-    compress_net,
-    load_preset,
-    load_recipe,
-    preset_names,
-)
-from cmodel.errors import InputError, UsageError, did_you_mean
+from cmodel.errors import InputError, UsageError
 from cmodel.net import Net
 
 if TYPE_CHECKING:
     from cmodel.container import FileLayout
-
-DEFAULT_PRESET = "linear8"
 
 
 def is_container(path: str | os.PathLike[str]) -> bool:
@@ -78,8 +68,8 @@ def load(
             raise UsageError(f"`{model}` carries its weights", hint="leave the weights out")
         return container.read(model, max_memory=max_memory, threads=threads)
     return load_net(
-        model,
-        weights,
+        Path(model),
+        None if weights is None else Path(weights),
         phase=phase,
         stages=stages,
         level=level,
@@ -97,46 +87,3 @@ def save(net: Net, path: str | os.PathLike[str]) -> FileLayout:
     OutputError : the file cannot be written.
     """
     return container.write(net, path)
-
-
-def resolve_recipe(recipe: str | os.PathLike[str] | Recipe) -> Recipe:
-    """Return a recipe: given as such, by the name of a preset, or by the path of a TOML file.
-
-    Raises
-    ------
-    UsageError : neither a preset nor a file.
-    RecipeError : the file is not a valid recipe.
-    """
-    if isinstance(recipe, Recipe):
-        return recipe
-    if recipe in preset_names():
-        return load_preset(str(recipe))
-    if Path(recipe).suffix == ".toml" or Path(recipe).exists():
-        return load_recipe(Path(recipe))
-    raise UsageError(
-        f"`{recipe}` is neither a preset nor a recipe file",
-        notes=[f"presets: {', '.join(preset_names())}"],
-        hint=did_you_mean(str(recipe), preset_names()),
-    )
-
-
-def compress(
-    net: Net,
-    recipe: str | os.PathLike[str] | Recipe = DEFAULT_PRESET,
-    *,
-    seed: int = 0,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> Net:
-    """Compress a network by a recipe; return a new one, `net` is unchanged.
-
-    Parameters
-    ----------
-    recipe : the name of a preset, the path of a recipe file, or a Recipe.
-    seed : of all random choices.
-
-    Raises
-    ------
-    RecipeError : the recipe is wrong or does not fit the network.
-    WeightsError : a weight is NaN or infinite.
-    """
-    return compress_net(net, resolve_recipe(recipe), seed=seed, on_progress=on_progress)

@@ -1,7 +1,7 @@
 """Every error that cmodel raises on purpose, with its exit code and its name in the specification.
 
-An error says what is wrong, where, and what to do about it. `str(error)` gives the whole text as the
-command prints it (without the leading ``error:``).
+An error says what is wrong, where, and what to do about it. `str(error)` gives the whole text as
+the command prints it (without the leading ``error:``).
 """
 
 from __future__ import annotations

@@ -99,11 +99,12 @@ def test_legacy_inputs_are_read(formats):
 
 def test_phase_stage_and_level_rules(formats):
     names = [layer.name for layer in load(formats / "train_val_as_test").layers]
-    assert "lvl" in names and "notst" in names and "acc" in names
-    assert "drop" not in names and "extra" not in names and names.count("d") == 1
+    assert {"lvl", "notst", "acc"} <= set(names)
+    assert not {"drop", "extra"} & set(names)
+    assert names.count("d") == 1
     train = load(formats / "train_val_as_test", phase="TRAIN", stages=["never"], level=1)
     names = [layer.name for layer in train.layers]
-    assert "drop" in names and "extra" in names
+    assert {"drop", "extra"} <= set(names)
     assert not {"lvl", "notst", "acc", "in"} & set(names)
 
 
@@ -113,7 +114,8 @@ def test_a_missing_layer_keeps_its_constant_fillers(formats, reference):
     assert words(net)["conv1/0"] == reference["conv1/0"]
     assert (net.parameters["fc/0"].to_dense() == np.float32(0.05)).all()
     assert (net.parameters["fc/1"].to_dense() == np.float32(-0.5)).all()
-    assert len(warnings) == 1 and "`fc`" in warnings[0]
+    (warning,) = warnings
+    assert "`fc`" in warning
     assert "unfilled" not in net.notes
 
 

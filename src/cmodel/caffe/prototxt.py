@@ -432,7 +432,7 @@ def _print_message(
     lines += [indent + entry.text for entry in unknown if entry.path == path]
 
 
-def _scalar(found: FieldDescriptor, value: Any) -> str:  # noqa: ANN401
+def _scalar(found: FieldDescriptor, value: Any) -> str:
     kind = found.cpp_type
     if kind == FieldDescriptor.CPPTYPE_ENUM:
         return str(cast("EnumDescriptor", found.enum_type).values_by_number[value].name)

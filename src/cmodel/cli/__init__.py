@@ -10,7 +10,7 @@ from importlib import import_module
 from types import ModuleType
 
 from cmodel._version import __version__
-from cmodel.cli.options import common_options
+from cmodel.cli.options import add_common_options
 from cmodel.cli.terminal import Terminal
 from cmodel.errors import CmodelError, UsageError
 
@@ -26,16 +26,15 @@ class _Parser(argparse.ArgumentParser):
 
 
 def command_module(name: str) -> ModuleType:
-    """Return the module of a command: it has HELP, EXAMPLES, configure(parser), run(args, terminal)."""
+    """Return a command's module: HELP, EXAMPLES, configure(parser), run(args, terminal)."""
     return import_module(f"cmodel.cli.{name}_command")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = _Parser(prog="cmodel", description=__doc__ and "Compress and run trained Caffe networks.")
+    parser = _Parser(prog="cmodel", description="Compress and run trained Caffe networks.")
     parser.add_argument("--version", action="version", version=f"cmodel {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    common = common_options()
     for name in COMMANDS:
         module = command_module(name)
         command = commands.add_parser(
@@ -43,10 +42,10 @@ def build_parser() -> argparse.ArgumentParser:
             help=module.HELP,
             description=module.HELP[0].upper() + module.HELP[1:] + ".",
             epilog=f"examples:\n{module.EXAMPLES}",
-            parents=[common],
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.configure(command)
+        add_common_options(command)
     return parser
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
-from importlib import metadata
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from typing import Any
 
@@ -28,11 +28,12 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Collect and print."""
     from threadpoolctl import threadpool_info
 
-    from cmodel import _simd, engine
+    from cmodel import _simd
     from cmodel.container.layout import VERSION
     from cmodel.threads import available_threads
 
-    engine.load_kernels()
+    # Loads SciPy's BLAS, so that it is among the libraries listed.
+    import_module("cmodel.engine.ops.registry")
     blas = [
         {
             "library": pool["internal_api"],

@@ -100,7 +100,7 @@ def image_inputs(net: Net) -> list[str]:
 
 
 def score_blobs(net: Net) -> list[str]:
-    """Return the outputs that score classes: what feeds a loss or accuracy layer, or the outputs."""
+    """Return the blobs that score classes: what a loss or accuracy layer reads, or the outputs."""
     fed = [
         layer.bottoms[0]
         for layer in net.layers

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 HELP = "run a model on images, or on arrays as fed"
 EXAMPLES = """\
   cmodel infer net.cmodel cat.jpg dog.png --top 3
-  cmodel infer deploy.prototxt --weights net.caffemodel --input data=x.npy --blobs all --out blobs/"""
+  cmodel infer deploy.prototxt --weights net.caffemodel \\
+      --input data=x.npy --blobs all --out blobs/"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -132,9 +132,7 @@ def _caffemodel(path: str) -> tuple[dict[str, Any], str]:
             "name": record.name,
             "type": types.get(record.name, ""),
             "version": record.version,
-            "blobs": [
-                {"shape": list(blob.shape), "elements": blob.size} for blob in record.blobs
-            ],
+            "blobs": [{"shape": list(blob.shape), "elements": blob.size} for blob in record.blobs],
         }
         for record in model.layers
     ]
@@ -157,8 +155,7 @@ def _caffemodel(path: str) -> tuple[dict[str, Any], str]:
     ]
     header = ["layer", "type", "version", "blobs"]
     text = (
-        f"{path}: caffemodel, net `{network.name}`, {count} values\n\n"
-        f"{table(header, rows, left=4)}"
+        f"{path}: caffemodel, net `{network.name}`, {count} values\n\n{table(header, rows, left=4)}"
     )
     return facts, text
 

@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from cmodel.net import InputTransform, Net
 
 
-def common_options() -> argparse.ArgumentParser:
-    """Return the options that every command has, as a parent parser."""
-    parser = argparse.ArgumentParser(add_help=False)
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that every command has."""
     group = parser.add_argument_group("common options")
     group.add_argument("--json", action="store_true", help="print one JSON document")
     group.add_argument("-q", "--quiet", action="count", default=0, help="no warnings, no progress")
@@ -34,7 +33,6 @@ def common_options() -> argparse.ArgumentParser:
         metavar="SIZE",
         help="most bytes that a container may decode to (default 4GiB)",
     )
-    return parser
 
 
 def positive(text: str) -> int:
@@ -48,14 +46,9 @@ def positive(text: str) -> int:
 def byte_size(text: str) -> int:
     """Parse a size such as 300KB, 1.5MB, 4GiB or plain bytes."""
     units = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "B": 1}
-    for unit, factor in units.items():
-        if text.endswith(unit):
-            number = text.removesuffix(unit)
-            break
-    else:
-        number, factor = text, 1
+    unit = next((unit for unit in units if text.endswith(unit)), "")
     try:
-        value = int(float(number) * factor)
+        value = int(float(text.removesuffix(unit)) * units.get(unit, 1))
     except (ValueError, OverflowError):
         value = 0
     if value < 1:

@@ -52,8 +52,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Load, compress, write, verify, measure, report."""
     from cmodel import container
-    from cmodel.api import DEFAULT_PRESET, compress, resolve_recipe
     from cmodel.cli.options import load_model
+    from cmodel.compress import DEFAULT_PRESET, compress, resolve_recipe
 
     output = Path(args.output)
     if output.exists() and not args.force and not args.dry_run:

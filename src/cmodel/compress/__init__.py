@@ -1,10 +1,25 @@
-"""Compression: methods, recipes of methods, and the pipeline that runs them."""
+"""Compression: methods, recipes of methods, and the pipeline that runs them.
 
-from cmodel.compress.pipeline import Progress, check_finite, compress_net
-from cmodel.compress.recipe import Recipe, load_preset, load_recipe, parse_recipe, preset_names
+The package can be called: ``cmodel.compress(net, "deep-compression")`` runs its `compress`.
+"""
+
+import sys
+from types import ModuleType
+
+from cmodel.compress.pipeline import Progress, check_finite, compress
+from cmodel.compress.recipe import (
+    DEFAULT_PRESET,
+    Recipe,
+    load_preset,
+    load_recipe,
+    parse_recipe,
+    preset_names,
+    resolve_recipe,
+)
 from cmodel.compress.registry import MODULES, Method, Outcome, Task, find_method, method
 
 __all__ = [
+    "DEFAULT_PRESET",
     "MODULES",
     "Method",
     "Outcome",
@@ -12,11 +27,20 @@ __all__ = [
     "Recipe",
     "Task",
     "check_finite",
-    "compress_net",
+    "compress",
     "find_method",
     "load_preset",
     "load_recipe",
     "method",
     "parse_recipe",
     "preset_names",
+    "resolve_recipe",
 ]
+
+
+class _Callable(ModuleType):
+    # Importing the package sets the attribute `cmodel.compress`, where programs expect a function.
+    __call__ = staticmethod(compress)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from cmodel.compress.recipe import Recipe, Step
+from cmodel.compress.recipe import DEFAULT_PRESET, Recipe, Step, resolve_recipe
 from cmodel.compress.registry import Task
 from cmodel.compress.selectors import Target, matches_any, targets_of
 from cmodel.errors import RecipeError, WeightsError, did_you_mean
@@ -26,23 +27,25 @@ class Progress:
     what: str
 
 
-def compress_net(
+def compress(
     net: Net,
-    recipe: Recipe,
+    recipe: str | os.PathLike[str] | Recipe = DEFAULT_PRESET,
     *,
     seed: int = 0,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Net:
-    """Apply the steps of `recipe` in order; return a new net, `net` is unchanged.
+    """Apply the steps of a recipe in order; return a new net, `net` is unchanged.
 
-    Each parameter has a random generator of its own, made from `seed`, the step and the name, so
-    that the result does not depend on the order of the work.
+    `recipe` is the name of a preset, the path of a recipe file, or a Recipe. Each parameter has a
+    random generator of its own, made from `seed`, the step and the name, so that the result does
+    not depend on the order of the work.
 
     Raises
     ------
     RecipeError : a step selects nothing, or does not go with what came before.
     WeightsError : a weight is NaN or infinite.
     """
+    recipe = resolve_recipe(recipe)
     check_finite(net)
     result = net.copy()
     facts: dict[str, dict[str, Any]] = {}

@@ -1,19 +1,20 @@
 """Recipes: ordered steps in TOML, and the presets, which are recipes with a name.
 
-    name = "mine"
+name = "mine"
 
-    [[step]]
-    method = "quantize.kmeans"
-    k = 32                       # options of the method
-    select = { name = "ip*" }    # which parameters; without it all weights
-    [step.type.Convolution]      # options for a layer type: beat those above
-    k = 256
-    [step.name."conv1"]          # options for layers by name (globs): beat those by type
-    k = 64
+[[step]]
+method = "quantize.kmeans"
+k = 32                       # options of the method
+select = { name = "ip*" }    # which parameters; without it all weights
+[step.type.Convolution]      # options for a layer type: beat those above
+k = 256
+[step.name."conv1"]          # options for layers by name (globs): beat those by type
+k = 64
 """
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,9 +24,11 @@ from typing import Any
 
 from cmodel.compress.registry import Method, find_method
 from cmodel.compress.selectors import Selector, Target, matches_any
-from cmodel.errors import InputError, RecipeError, did_you_mean
+from cmodel.errors import InputError, RecipeError, UsageError, did_you_mean
 
 MAX_RECIPE = 1 << 20
+# Safe without any data to check it on.
+DEFAULT_PRESET = "linear8"
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,27 @@ def load_recipe(path: str | Path) -> Recipe:
     except UnicodeDecodeError as error:
         raise RecipeError("it is not UTF-8 text", where=str(file)) from error
     return parse_recipe(text, str(file))
+
+
+def resolve_recipe(recipe: str | os.PathLike[str] | Recipe) -> Recipe:
+    """Return a recipe: given as such, by the name of a preset, or by the path of a TOML file.
+
+    Raises
+    ------
+    UsageError : neither a preset nor a file.
+    RecipeError : the file is not a valid recipe.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    if recipe in preset_names():
+        return load_preset(str(recipe))
+    if Path(recipe).suffix == ".toml" or Path(recipe).exists():
+        return load_recipe(Path(recipe))
+    raise UsageError(
+        f"`{recipe}` is neither a preset nor a recipe file",
+        notes=[f"presets: {', '.join(preset_names())}"],
+        hint=did_you_mean(str(recipe), preset_names()),
+    )
 
 
 def parse_recipe(text: str, where: str) -> Recipe:

@@ -1,4 +1,4 @@
-"""The `.cmodel` container: spec/cmodel-format.md is its law, proto/cmodel/manifest.proto its words."""
+"""The `.cmodel` container; spec/cmodel-format.md is its law."""
 
 from cmodel.container.layout import SIGNATURE
 from cmodel.container.reader import MAX_MEMORY, Container, StoredTensor, read

@@ -13,7 +13,7 @@ from cmodel.codecs import CODERS, decode_ints, encode_ints, relindex
 from cmodel.errors import BadManifest, BadStream, LimitMemory, UnknownFeature
 from cmodel.net import Shape
 from cmodel.proto import manifest_pb2
-from cmodel.tensors import Codebook, Dense, Form, IntArray, Linear, Sparse, size_of
+from cmodel.tensors import Codebook, Dense, Form, Linear, Sparse, size_of
 
 MAX_DIMENSIONS = 32
 MAX_ELEMENTS = 1 << 40
@@ -24,7 +24,7 @@ _CODER_OF = {
     "huffman": manifest_pb2.Stream.HUFFMAN,
 }
 _CODER_NAMES = {number: name for name, number in _CODER_OF.items()}
-_INT_TYPES = {
+_INT_TYPES: dict[manifest_pb2.Linear.Type, np.dtype[Any]] = {
     manifest_pb2.Linear.I8: np.dtype(np.int8),
     manifest_pb2.Linear.U8: np.dtype(np.uint8),
     manifest_pb2.Linear.I16: np.dtype(np.int16),
@@ -88,10 +88,9 @@ def encode_form(form: Form, writer: StreamWriter, prefix: str = "") -> manifest_
             codebook = message.codebook
             codebook.entries = form.centroids.size
             codebook.centroids.CopyFrom(writer.words(f"{prefix}centroids", form.centroids))
-            size = np.uint8 if form.centroids.size <= 256 else np.uint16
-            codebook.indices.CopyFrom(
-                writer.ints(f"{prefix}indices", form.indices.astype(size, copy=False))
-            )
+            dtype = _index_type(form.centroids.size)
+            indices = form.indices.astype(dtype, copy=False)
+            codebook.indices.CopyFrom(writer.ints(f"{prefix}indices", indices))
         case Linear():
             _encode_linear(form, message.linear, writer, prefix)
         case Sparse():
@@ -105,6 +104,10 @@ def encode_form(form: Form, writer: StreamWriter, prefix: str = "") -> manifest_
             sparse.gaps.CopyFrom(writer.ints(f"{prefix}gaps", symbols))
             sparse.values.CopyFrom(encode_form(form.values, writer, f"{prefix}values."))
     return message
+
+
+def _index_type(entries: int) -> np.dtype[Any]:
+    return np.dtype(np.uint8 if entries <= 256 else np.uint16)
 
 
 def _encode_linear(
@@ -164,7 +167,7 @@ class StreamReader:
             raise BadManifest(f"{stream.size} bytes for {count} words of {little.itemsize} bytes")
         return np.frombuffer(self._take(stream), little).astype(dtype, copy=False)
 
-    def ints(self, stream: manifest_pb2.Stream, count: int, dtype: DTypeLike) -> IntArray:
+    def ints(self, stream: manifest_pb2.Stream, count: int, dtype: DTypeLike) -> NDArray[Any]:
         """Decode `count` unsigned integers."""
         kind = np.dtype(dtype)
         self.check_elements(count, kind.itemsize)
@@ -212,7 +215,7 @@ def _decode_codebook(
     if not 1 <= message.entries <= 65536:
         raise BadManifest(f"a codebook of {message.entries} entries")
     centroids = reader.words(message.centroids, message.entries, np.float32)
-    dtype = np.uint8 if message.entries <= 256 else np.uint16
+    dtype = _index_type(message.entries)
     indices = reader.ints(message.indices, size_of(shape), dtype).reshape(shape)
     if indices.size and int(indices.max()) >= message.entries:
         raise BadStream("an index lies outside the codebook")
@@ -233,7 +236,7 @@ def _decode_linear(message: manifest_pb2.Linear, shape: Shape, reader: StreamRea
     else:
         zeros = np.zeros(message.scale_count, np.int32)
     target = _INT_TYPES[message.type]
-    unsigned = np.dtype(np.uint8 if target.itemsize == 1 else np.uint16)
+    unsigned: np.dtype[Any] = np.dtype(np.uint8 if target.itemsize == 1 else np.uint16)
     bounds = np.iinfo(target)
     if not bounds.min <= message.lowest <= bounds.max:
         raise BadManifest(f"lowest integer {message.lowest} is out of range")

@@ -29,8 +29,8 @@ def build_manifest(net: Net) -> manifest_pb2.Manifest:
     manifest.network.CopyFrom(net.header)
     for layer in net.layers:
         manifest.network.layer.append(layer.param)
-    for index, owner in enumerate([net, *net.layers]):
-        for field in owner.unknown:
+    for index, fields in enumerate([net.unknown, *(layer.unknown for layer in net.layers)]):
+        for field in fields:
             entry = manifest.unknown.add(path=field.path)
             if index:
                 entry.layer = index

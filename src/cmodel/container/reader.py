@@ -243,9 +243,7 @@ class Container:
                     try:
                         return self.section_bytes(index).decode()
                     except UnicodeDecodeError as error:
-                        raise BadManifest(
-                            f"the section `{section.name}` is not UTF-8"
-                        ) from error
+                        raise BadManifest(f"the section `{section.name}` is not UTF-8") from error
         return ""
 
     def net(self) -> Net:

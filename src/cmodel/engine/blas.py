@@ -16,7 +16,7 @@ _limiter: Any = None
 
 
 @cache
-def _controller() -> Any:  # noqa: ANN401
+def _controller() -> Any:
     # Looks at the loaded libraries, so it is made once, after SciPy's BLAS has been loaded.
     return ThreadpoolController().select(user_api="blas")
 

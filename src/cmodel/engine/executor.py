@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from threading import Lock
@@ -16,6 +15,7 @@ from cmodel.engine.selection import Selection, describe_inputs, select
 from cmodel.errors import NetError, UsageError, WeightsError, did_you_mean
 from cmodel.net import INPUT_TYPES, Layer, Net, Shape, Shapes, infer_shapes
 from cmodel.net.shapes.rule import text
+from cmodel.threads import available_threads
 
 if TYPE_CHECKING:
     from cmodel.engine.ops.op import Op
@@ -23,13 +23,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float32]
 MATH = ("exact",)
-
-
-def available_threads() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class Engine:

@@ -20,7 +20,7 @@ class Manifest(_message.Message):
     tensor: _containers.RepeatedCompositeFieldContainer[Tensor]
     transform: Transform
     required: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, network: _Optional[_Union[_caffe_pb2.NetParameter, _Mapping]] = ..., unknown: _Optional[_Iterable[_Union[UnknownField, _Mapping]]] = ..., tensor: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., transform: _Optional[_Union[Transform, _Mapping]] = ..., required: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, network: _Optional[_Union[_caffe_pb2.NetParameter, _Mapping[str, object]]] = ..., unknown: _Optional[_Iterable[_Union[UnknownField, _Mapping[str, object]]]] = ..., tensor: _Optional[_Iterable[_Union[Tensor, _Mapping[str, object]]]] = ..., transform: _Optional[_Union[Transform, _Mapping[str, object]]] = ..., required: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class UnknownField(_message.Message):
     __slots__ = ("layer", "path", "text", "wire")
@@ -84,7 +84,7 @@ class Tensor(_message.Message):
     section: int
     role: Tensor.Role
     blob: int
-    def __init__(self, layer: _Optional[int] = ..., dim: _Optional[_Iterable[int]] = ..., form: _Optional[_Union[Form, _Mapping]] = ..., crc32: _Optional[int] = ..., section: _Optional[int] = ..., role: _Optional[_Union[Tensor.Role, str]] = ..., blob: _Optional[int] = ...) -> None: ...
+    def __init__(self, layer: _Optional[int] = ..., dim: _Optional[_Iterable[int]] = ..., form: _Optional[_Union[Form, _Mapping[str, object]]] = ..., crc32: _Optional[int] = ..., section: _Optional[int] = ..., role: _Optional[_Union[Tensor.Role, str]] = ..., blob: _Optional[int] = ...) -> None: ...
 
 class Form(_message.Message):
     __slots__ = ("dense", "codebook", "linear", "sparse")
@@ -96,7 +96,7 @@ class Form(_message.Message):
     codebook: Codebook
     linear: Linear
     sparse: Sparse
-    def __init__(self, dense: _Optional[_Union[Dense, _Mapping]] = ..., codebook: _Optional[_Union[Codebook, _Mapping]] = ..., linear: _Optional[_Union[Linear, _Mapping]] = ..., sparse: _Optional[_Union[Sparse, _Mapping]] = ...) -> None: ...
+    def __init__(self, dense: _Optional[_Union[Dense, _Mapping[str, object]]] = ..., codebook: _Optional[_Union[Codebook, _Mapping[str, object]]] = ..., linear: _Optional[_Union[Linear, _Mapping[str, object]]] = ..., sparse: _Optional[_Union[Sparse, _Mapping[str, object]]] = ...) -> None: ...
 
 class Stream(_message.Message):
     __slots__ = ("coder", "size", "width")
@@ -128,7 +128,7 @@ class Dense(_message.Message):
     VALUES_FIELD_NUMBER: _ClassVar[int]
     type: Dense.Type
     values: Stream
-    def __init__(self, type: _Optional[_Union[Dense.Type, str]] = ..., values: _Optional[_Union[Stream, _Mapping]] = ...) -> None: ...
+    def __init__(self, type: _Optional[_Union[Dense.Type, str]] = ..., values: _Optional[_Union[Stream, _Mapping[str, object]]] = ...) -> None: ...
 
 class Codebook(_message.Message):
     __slots__ = ("entries", "centroids", "indices")
@@ -138,7 +138,7 @@ class Codebook(_message.Message):
     entries: int
     centroids: Stream
     indices: Stream
-    def __init__(self, entries: _Optional[int] = ..., centroids: _Optional[_Union[Stream, _Mapping]] = ..., indices: _Optional[_Union[Stream, _Mapping]] = ...) -> None: ...
+    def __init__(self, entries: _Optional[int] = ..., centroids: _Optional[_Union[Stream, _Mapping[str, object]]] = ..., indices: _Optional[_Union[Stream, _Mapping[str, object]]] = ...) -> None: ...
 
 class Linear(_message.Message):
     __slots__ = ("type", "scale_count", "scales", "zeros", "lowest", "ints")
@@ -164,7 +164,7 @@ class Linear(_message.Message):
     zeros: Stream
     lowest: int
     ints: Stream
-    def __init__(self, type: _Optional[_Union[Linear.Type, str]] = ..., scale_count: _Optional[int] = ..., scales: _Optional[_Union[Stream, _Mapping]] = ..., zeros: _Optional[_Union[Stream, _Mapping]] = ..., lowest: _Optional[int] = ..., ints: _Optional[_Union[Stream, _Mapping]] = ...) -> None: ...
+    def __init__(self, type: _Optional[_Union[Linear.Type, str]] = ..., scale_count: _Optional[int] = ..., scales: _Optional[_Union[Stream, _Mapping[str, object]]] = ..., zeros: _Optional[_Union[Stream, _Mapping[str, object]]] = ..., lowest: _Optional[int] = ..., ints: _Optional[_Union[Stream, _Mapping[str, object]]] = ...) -> None: ...
 
 class Sparse(_message.Message):
     __slots__ = ("count", "gap_bits", "gap_count", "gaps", "values")
@@ -178,4 +178,4 @@ class Sparse(_message.Message):
     gap_count: int
     gaps: Stream
     values: Form
-    def __init__(self, count: _Optional[int] = ..., gap_bits: _Optional[int] = ..., gap_count: _Optional[int] = ..., gaps: _Optional[_Union[Stream, _Mapping]] = ..., values: _Optional[_Union[Form, _Mapping]] = ...) -> None: ...
+    def __init__(self, count: _Optional[int] = ..., gap_bits: _Optional[int] = ..., gap_count: _Optional[int] = ..., gaps: _Optional[_Union[Stream, _Mapping[str, object]]] = ..., values: _Optional[_Union[Form, _Mapping[str, object]]] = ...) -> None: ...

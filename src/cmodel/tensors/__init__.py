@@ -1,4 +1,4 @@
-"""Tensor forms: how the parameters of a network are held. Plain data, a small algebra that nests."""
+"""Tensor forms: how a network's parameters are held. Plain data, a small algebra."""
 
 from cmodel.tensors.forms import (
     Codebook,

@@ -106,9 +106,7 @@ class Linear:
     ints: IntArray
 
     def __post_init__(self) -> None:
-        _check(
-            self.scales.dtype == np.float32 and self.scales.ndim == 1, "scales are 1-D float32"
-        )
+        _check(self.scales.dtype == np.float32 and self.scales.ndim == 1, "scales are 1-D float32")
         _check(bool(np.isfinite(self.scales).all()), "scales are finite")
         _check(
             self.zeros.dtype == np.int32 and self.zeros.shape == self.scales.shape,
@@ -191,4 +189,4 @@ Form = Dense | Codebook | Linear | Sparse
 def crc32_of(form: Form) -> int:
     """CRC-32 (zlib's) of the decoded values as little-endian float32 in C order."""
     dense = np.ascontiguousarray(form.to_dense(), dtype="<f4")
-    return zlib.crc32(memoryview(dense.reshape(-1)).cast("B")) if dense.size else 0
+    return zlib.crc32(dense.reshape(-1).view(np.uint8).data)

@@ -12,26 +12,18 @@ def test_picks_the_smallest():
     skewed = (rng.random(1000) < 0.1).astype(np.uint8) * 9
     assert encode_ints(skewed).coder == "huffman"
     noise = rng.integers(0, 256, 1000).astype(np.uint8)
-    assert encode_ints(noise).coder == "raw"
+    assert (encode_ints(noise).coder, encode_ints(noise).width) == ("packed", 8)
     for ints in (flat, skewed, noise):
         sizes = [len(encode_ints(ints, coders=[coder]).data) for coder in CODERS]
         assert len(encode_ints(ints).data) == min(sizes)
 
 
 def test_ties_go_to_the_plainer_coder():
-    assert encode_ints(np.array([], np.uint8)).coder == "raw"
-    assert encode_ints(np.array([200], np.uint8)).coder == "raw"
+    assert encode_ints(np.array([], np.uint8)).coder == "packed"
     zeros = encode_ints(np.zeros(50, np.uint8))
     assert (zeros.coder, zeros.width, zeros.data) == ("packed", 0, b"")
     # The order of `coders` does not matter.
-    assert encode_ints(np.array([200], np.uint8), coders=["packed", "raw"]).coder == "raw"
-
-
-def test_raw_is_little_endian_words_of_the_width_needed():
-    wide = encode_ints(np.array([1, 0x1234], np.uint16), coders=["raw"])
-    assert (wide.width, wide.data) == (16, b"\x01\x00\x34\x12")
-    narrow = encode_ints(np.array([1, 0x34], np.uint16), coders=["raw"])
-    assert (narrow.width, narrow.data) == (8, b"\x01\x34")
+    assert encode_ints(np.zeros(50, np.uint8), coders=["huffman", "packed"]).coder == "packed"
 
 
 @pytest.mark.parametrize("coder", CODERS)
@@ -66,12 +58,9 @@ def test_large_symbols_are_not_for_huffman():
     ("coder", "width", "what"),
     [
         ("ans", 0, "no integer coder 'ans'"),
-        ("raw", 7, "width 7"),
-        ("raw", 16, "width 16"),
         ("packed", 9, "width 9"),
         ("packed", -1, "width -1"),
         ("huffman", 8, "width 8"),
-        ("raw", 8, "take 4 bytes"),
     ],
 )
 def test_wrong_descriptions(coder, width, what):

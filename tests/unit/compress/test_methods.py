@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.nets import toy_net
 
 from cmodel.compress import Task, find_method
 from cmodel.errors import RecipeError
 from cmodel.tensors import Codebook, Dense, Form, Linear, Sparse
-from tests.nets import toy_net
 
 
 def run(name: str, values, **options) -> Form:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.nets import toy_net
 
 import cmodel
-from cmodel.compress import compress_net, load_preset, load_recipe, parse_recipe, preset_names
+from cmodel.compress import compress, load_preset, load_recipe, parse_recipe, preset_names
 from cmodel.compress.registry import method
 from cmodel.errors import InputError, RecipeError, UsageError, WeightsError
 from cmodel.tensors import Codebook, Dense, Linear, Sparse
-from tests.nets import toy_net
 
 KMEANS = '[[step]]\nmethod = "quantize.kmeans"\n'
 
 
 def compressed(text: str, **options):
-    return compress_net(toy_net(), parse_recipe(text, "r.toml"), **options)
+    return compress(toy_net(), parse_recipe(text, "r.toml"), **options)
 
 
 def codebooks(net) -> dict[str, int]:
@@ -94,7 +94,7 @@ def test_the_result_depends_on_the_seed_and_on_nothing_else():
 
 def test_the_net_given_is_unchanged():
     net = toy_net()
-    compress_net(net, parse_recipe(KMEANS, "r"))
+    compress(net, parse_recipe(KMEANS, "r"))
     assert all(isinstance(net.parameters[name], Dense) for name in net.parameters)
     assert net.notes == {}
 
@@ -112,7 +112,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(value):
     weights[2, 7] = value
     net.parameters["fc/0"] = Dense(weights)
     with pytest.raises(WeightsError, match=r"`fc/0` has 1 values(.|\n)*\(2, 7\)"):
-        compress_net(net, parse_recipe(KMEANS, "r"))
+        compress(net, parse_recipe(KMEANS, "r"))
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,7 @@ def test_linear_zero_is_plus_zero_under_a_negative_scale():
     assert form.to_dense().view(np.uint32).tolist() == [0]
 
 
-@pytest.mark.parametrize(
-    ("scales", "match"), [([np.inf], "finite"), ([1, 1, 1], "fit neither")]
-)
+@pytest.mark.parametrize(("scales", "match"), [([np.inf], "finite"), ([1, 1, 1], "fit neither")])
 def test_linear_refuses(scales, match):
     values = np.array(scales, np.float32)
     with pytest.raises(ValueError, match=match):

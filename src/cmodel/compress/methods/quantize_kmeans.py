@@ -1,14 +1,16 @@
 """Weight sharing by scalar k-means: every weight becomes the nearest of k centroids.
 
-S. Han, H. Mao, W. Dally, "Deep Compression", 2016, section 3: one codebook for each layer, equation 2
-minimised, centroids initialised at random (Forgy), by density or linearly (section 3.2).
+S. Han, H. Mao, W. Dally, "Deep Compression", 2016, section 3: one codebook for each layer,
+equation 2 minimised, centroids initialised at random (Forgy), by density or linearly (section 3.2).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cmodel import _kmeans
 from cmodel.compress.options import check_choice, check_int
@@ -57,9 +59,7 @@ def quantize_kmeans(task: Task[Options]) -> Outcome:
     return Outcome(codebook, facts)
 
 
-def cluster(
-    values: FloatArray, options: Options, rng: np.random.Generator
-) -> tuple[Codebook, int]:
+def cluster(values: FloatArray, options: Options, rng: np.random.Generator) -> tuple[Codebook, int]:
     """Return the codebook of `values` (any shape, at least one) and the number of iterations."""
     ordered = _kmeans.sort_float32(values.reshape(-1))
     if options.init == "exact":
@@ -72,12 +72,10 @@ def cluster(
     indices = _kmeans.assign(values.reshape(-1), centroids)
     # A centroid that nothing is nearest to would only cost bytes.
     used = np.bincount(indices, minlength=centroids.size) > 0
-    if not used.all():
-        renumber = np.cumsum(used) - 1
-        indices = renumber[indices]
-        centroids = centroids[used]
-    indices = indices.astype(np.uint8 if centroids.size <= 256 else np.uint16, copy=False)
-    return Codebook(centroids, indices.reshape(values.shape)), iterations
+    centroids = centroids[used]
+    renumber = (np.cumsum(used) - 1).astype(np.uint8 if centroids.size <= 256 else np.uint16)
+    renumbered: NDArray[Any] = renumber[indices]
+    return Codebook(centroids, renumbered.reshape(values.shape)), iterations
 
 
 def initial_centroids(
@@ -86,10 +84,10 @@ def initial_centroids(
     """Return the start of the iterations: sorted, at most k (Deep Compression, section 3.2)."""
     k = min(options.k, ordered.size)
     if options.init == "linear":
-        start = np.linspace(float(ordered[0]), float(ordered[-1]), k)
+        start = np.linspace(ordered[0], ordered[-1], k, dtype=np.float32)
     elif options.init == "density":
         # The middle of each of k parts of equal count.
         start = ordered[((np.arange(k) + 0.5) / k * ordered.size).astype(np.int64)]
     else:
         start = ordered[np.sort(rng.choice(ordered.size, k, replace=False))]
-    return np.unique(start.astype(np.float32))
+    return np.unique(start)

@@ -21,8 +21,8 @@ class Options:
     """How the grid is laid.
 
     bits : 2 to 16 bits for an integer.
-    scheme : "symmetric" (zero at 0, range of the largest magnitude) or "affine" (minimum to maximum,
-        zero exactly representable).
+    scheme : "symmetric" (zero at 0, range of the largest magnitude) or "affine" (minimum to
+        maximum, zero exactly representable).
     granularity : "tensor" for one scale, "channel" for one for each index of axis 0.
     """
 
