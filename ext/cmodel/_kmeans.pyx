@@ -49,6 +49,14 @@ def _float32(values, what):
     return array
 
 
+def _ascending(values):
+    array = _float32(values, "sorted values")
+    # In ascending order every infinity and NaN stands at one of the ends.
+    if array.size and not (np.isfinite(array[0]) and np.isfinite(array[array.size - 1])):
+        raise ValueError("values are finite")
+    return array
+
+
 @cython.boundscheck(False)
 def sort_float32(values):
     result = _float32(values, "values").copy()
@@ -63,9 +71,9 @@ def sort_float32(values):
 
 @cython.boundscheck(False)
 def lloyd(values, centroids, size_t max_iter=50, double tol=0.0):
-    cdef const float[::1] view = _float32(values, "sorted values")
+    cdef const float[::1] view = _ascending(values)
     start = np.array(centroids, np.float64)
-    if start.ndim != 1 or not start.size or bool((np.diff(start) < 0).any()):
+    if start.ndim != 1 or not start.size or not bool((start[1:] >= start[:start.size - 1]).all()):
         raise ValueError("centroids are a 1-D array of at least one entry in ascending order")
     cdef double[::1] centres = start
     cdef double[::1] sums = np.empty(view.shape[0] + 1)
@@ -82,7 +90,7 @@ def lloyd(values, centroids, size_t max_iter=50, double tol=0.0):
 
 @cython.boundscheck(False)
 def exact(values, Py_ssize_t k):
-    array = _float32(values, "sorted values")
+    array = _ascending(values)
     cdef const float[::1] view = array
     if not 1 <= k <= MAX_EXACT or not array.size:
         raise ValueError(f"exact k-means takes 1 to {MAX_EXACT} centroids and at least one value")
@@ -120,8 +128,8 @@ def assign(values, centroids):
     all_centroids = _float32(centroids, "centroids")
     if not 1 <= all_centroids.size <= MAX_CENTROIDS:
         raise ValueError(f"1 to {MAX_CENTROIDS} centroids, not {all_centroids.size}")
-    if bool((np.diff(all_centroids) < 0).any()):
-        raise ValueError("centroids are in ascending order")
+    if not np.isfinite(all_centroids).all() or bool((np.diff(all_centroids) < 0).any()):
+        raise ValueError("centroids are finite and in ascending order")
     # Of equal centroids the first one gets all values.
     distinct, first = np.unique(all_centroids, return_index=True)
     cdef const float[::1] centres = distinct

@@ -265,7 +265,7 @@ cm_status cm_huffman_decode(const cm_huffman *code, const uint8_t *src, size_t s
     for (size_t i = 0; i < code->chunks; at += cm_load32(jump + 8 * i++)) offsets[i] = at;
     cm_status result = CM_OK;
     ptrdiff_t failed = (ptrdiff_t)code->chunks;
-    (void)threads;
+    if ((size_t)threads > code->chunks) threads = (int)code->chunks;
     CM_PARALLEL_FOR(threads)
     for (ptrdiff_t i = 0; i < (ptrdiff_t)code->chunks; i++) {
         const uint8_t *chunk = src + offsets[i];

@@ -194,6 +194,26 @@ static void huffman_round_trips(void) {
     }
 }
 
+/* One lane of long codes beside three of short ones, which reach their ends in the fast loop. */
+static void huffman_uneven_lanes(void) {
+    EACH_LEVEL(level) {
+        for (size_t quarter = 1490; quarter < 1510; quarter++) {
+            for (size_t slow = 0; slow < 4; slow++) {
+                size_t count = 4 * quarter, size;
+                uint8_t *symbols = some_symbols(count, 1, 200), *back = room(count);
+                for (size_t i = 0; i < count; i++)
+                    if (i / quarter != slow) symbols[i] = 100;
+                uint8_t *data = encode(symbols, count, 1, 16, &size);
+                CHECK(decode(data, size, count, 1, 1, back) == CM_OK);
+                CHECK(!memcmp(symbols, back, count));
+                free(symbols);
+                free(back);
+                free(data);
+            }
+        }
+    }
+}
+
 static void huffman_truncation(void) {
     EACH_LEVEL(level) {
         static const size_t counts[] = {50, 4500, 9000};
@@ -366,6 +386,7 @@ int main(void) {
     RUN(bitpack_rules);
     RUN(huffman_lengths);
     RUN(huffman_round_trips);
+    RUN(huffman_uneven_lanes);
     RUN(huffman_truncation);
     RUN(huffman_damage);
     RUN(huffman_damage_in_lanes);

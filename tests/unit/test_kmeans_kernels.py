@@ -169,6 +169,18 @@ def test_assign_neighbouring_floats():
     assert _kmeans.assign(centroids, centroids).tolist() == [0, 1]
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, -np.nan])
+def test_values_that_are_not_finite(bad):
+    values = _kmeans.sort_float32(np.array([1, 2, bad, 3], np.float32))
+    with pytest.raises(ValueError, match="finite"):
+        _kmeans.exact(values, 2)
+    with pytest.raises(ValueError, match="finite"):
+        _kmeans.lloyd(values, np.array([1.0]))
+    with pytest.raises(ValueError, match="finite"):
+        _kmeans.assign(values, np.array([0, bad], np.float32))
+    assert _kmeans.assign(np.array([np.nan], np.float32), np.array([1, 2], np.float32)) == [0]
+
+
 def test_assign_arguments():
     values = np.zeros(3, np.float32)
     with pytest.raises(ValueError, match="ascending"):

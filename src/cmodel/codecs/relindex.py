@@ -48,13 +48,13 @@ def best_width(positions: NDArray[np.int64], size: int) -> int:
     """
     where = _positions(positions)
     _relindex.symbol_count(where, size, _escape(1))
-    gaps = np.diff(where, prepend=-1) - 1
+    gaps, counts = np.unique(np.diff(where, prepend=-1) - 1, return_counts=True)
     costs = {}
     for b in WIDTHS:
         escape = _escape(b)
-        counts = np.bincount(gaps % escape, minlength=escape + 1)
-        counts[escape] = (gaps // escape).sum()
-        costs[b] = huffman.encoded_size(counts)
+        histogram = np.bincount(gaps % escape, weights=counts, minlength=escape + 1)
+        histogram[escape] = (gaps // escape * counts).sum()
+        costs[b] = huffman.encoded_size(histogram.astype(np.uint64))
     return min(costs, key=lambda b: (costs[b], b))
 
 
