@@ -42,8 +42,9 @@ def short(text: str) -> str:
 def filled(net: Net, shapes: Mapping[str, tuple[int, ...]] | None = None, seed: int = 0) -> Net:
     """Give every layer random parameters."""
     rng = np.random.default_rng(seed)
+    parameters = infer_shapes(net, shapes).parameters
     for layer in net.layers:
-        for i, shape in enumerate(infer_shapes(net, shapes).parameters[layer.key] or ()):
+        for i, shape in enumerate(parameters[layer.key] or ()):
             name = parameter_name(layer.key, i)
             values = rng.standard_normal(shape)
             if layer.type == "BatchNorm" and i > 0:

@@ -1,0 +1,146 @@
+"""Every blob of nets that Caffe itself has run, layer by layer and in whole nets."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cmodel.caffe import load_net
+from cmodel.engine import Engine
+from cmodel.errors import UnsupportedError
+
+HERE = Path(__file__).parent
+LAYERS = HERE / "layers" / "layers.zip"
+NETS = HERE / "nets" / "nets.zip"
+
+# Types that the engine does not have yet.
+MISSING = {"Filter_default", "LSTMUnit_default", "LSTM_default", "LSTM_static"}
+
+# Largest difference, relative to the blob's largest magnitude. One layer rounds a sum of at most a
+# few hundred terms in another order than Caffe: ten units in the last place.
+LAYER = 1.2e-6
+# Caffe differs from itself, with another number of BLAS threads, by 6e-7 on LeNet and CIFAR nets and
+# by 3e-6 on SqueezeNet; residual nets with BatchNorm lie at 2e-5 (MobileNet) to 1e-4 (ResNet-50).
+TOLERANCES = {
+    "kitchen_sink": 5e-6,
+    "fcn_toy": 2e-6,
+    "cifar10_full": 2e-6,
+    "cifar10_quick": 2e-6,
+    "lenet": 2e-6,
+    "lenet_300_100": 2e-6,
+    "cifar10_full_70000": 2e-6,
+    "cifar10_quick_5000": 2e-6,
+    "lenet300100_dns_original": 2e-6,
+    "lenet300100_dns_sparse": 2e-6,
+    "lenet5_dns_original": 2e-6,
+    "lenet5_dns_sparse": 2e-6,
+    "lenet_bvlc": 2e-6,
+    "squeezenet_v1.0_han": 5e-6,
+    "squeezenet_v1.1": 5e-6,
+    "cifar10_resnet20": 2e-5,
+}
+
+
+def names(archive: Path) -> list[str]:
+    with zipfile.ZipFile(archive) as cases:
+        return sorted({name.split("/")[0] for name in cases.namelist()})
+
+
+def agree(name, found, expected, tolerance):
+    found = found.reshape(expected.shape)
+    finite = np.isfinite(expected)
+    assert (np.isfinite(found) == finite).all(), name
+    assert (np.isnan(found) == np.isnan(expected)).all(), name
+    largest = np.abs(expected[finite]).max(initial=1e-6)
+    error = np.abs(found[finite] - expected[finite]).max(initial=0) / largest
+    assert error <= tolerance, f"{name}: {error:.2g}"
+
+
+def run_packed(archive, case, folder, threads):
+    """Return what the engine gives and what Caffe gave."""
+    with zipfile.ZipFile(archive) as cases:
+        for file in ("deploy.prototxt", "weights.caffemodel"):
+            if f"{case}/{file}" in cases.namelist():
+                cases.extract(f"{case}/{file}", folder)
+        meta = json.loads(cases.read(f"{case}/meta.json"))
+
+        def array(file):
+            return np.load(io.BytesIO(cases.read(f"{case}/{file}")))
+
+        feed = {blob: array(file) for blob, file in meta["inputs"].items()}
+        expected = {blob: array(file) for blob, file in meta["blobs"].items()}
+    weights = folder / case / "weights.caffemodel"
+    net = load_net(
+        folder / case / "deploy.prototxt",
+        weights if weights.exists() else None,
+        require_weights=False,
+    )
+    return Engine(net, threads=threads).run(feed, blobs="all"), expected
+
+
+@pytest.mark.parametrize("case", [case for case in names(LAYERS) if case not in MISSING])
+def test_layer(case, tmp_path):
+    found, expected = run_packed(LAYERS, case, tmp_path, 2)
+    assert found.keys() == expected.keys()
+    for blob, values in expected.items():
+        agree(blob, found[blob], values, LAYER)
+
+
+@pytest.mark.parametrize("case", sorted(MISSING))
+def test_missing_type_is_named(case, tmp_path):
+    with pytest.raises(UnsupportedError, match="the engine has no layer type"):
+        run_packed(LAYERS, case, tmp_path, 1)
+
+
+@pytest.mark.parametrize("case", names(NETS))
+def test_net(case, tmp_path):
+    found, expected = run_packed(NETS, case, tmp_path, 2)
+    assert found.keys() == expected.keys()
+    for blob, values in expected.items():
+        agree(blob, found[blob], values, TOLERANCES[case])
+
+
+def run_folder(folder, weights):
+    meta = json.loads((folder / "meta.json").read_text())
+    feed = {entry["blob"]: np.load(folder / entry["file"]) for entry in meta["inputs"]}
+    found = Engine(load_net(folder / "deploy.prototxt", weights), threads=2).run(feed, blobs="all")
+    assert found.keys() == meta["blobs"].keys()
+    compared = 0
+    for blob, entry in meta["blobs"].items():
+        assert found[blob].shape == tuple(entry["shape"])
+        if (folder / entry["file"]).exists():
+            agree(blob, found[blob], np.load(folder / entry["file"]), TOLERANCES[folder.name])
+            compared += 1
+    assert compared
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("case", ["cifar10_full", "cifar10_quick", "lenet", "lenet_300_100"])
+def test_shared_net(case, shared_data):
+    folder = shared_data / "golden" / "nets" / case
+    run_folder(folder, folder / "weights.caffemodel")
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    "case",
+    [
+        "cifar10_full_70000",
+        "cifar10_quick_5000",
+        "cifar10_resnet20",
+        "lenet300100_dns_original",
+        "lenet300100_dns_sparse",
+        "lenet5_dns_original",
+        "lenet5_dns_sparse",
+        "lenet_bvlc",
+        "squeezenet_v1.0_han",
+        "squeezenet_v1.1",
+    ],
+)
+def test_shared_model(case, shared_data):
+    folder = shared_data / "golden" / "models" / case
+    source = json.loads((folder / "meta.json").read_text())["source_model"]
+    run_folder(folder, shared_data / "data" / "models" / source)
