@@ -1,5 +1,6 @@
-"""The engine: plans a network once, then runs it."""
+"""The engine: plans a network once, then runs it; and a plain NumPy reference beside it."""
 
 from cmodel.engine.executor import Engine
+from cmodel.engine.reference import run_reference
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "run_reference"]

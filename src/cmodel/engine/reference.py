@@ -1,0 +1,589 @@
+"""The same networks in plain NumPy: slow, obvious, float64 inside. Tests hold the engine to it.
+
+It shares nothing with the operations but the shapes: each layer type has one function here, from
+its bottoms and parameters to its tops.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cmodel.errors import NetError, UnsupportedError
+from cmodel.net import INPUT_TYPES, Layer, Net, Registry, Shape, infer_shapes
+from cmodel.net.shapes.windows import Window, convolution_window, pooling_window
+from cmodel.proto import caffe_pb2
+
+Doubles = NDArray[np.float64]
+Bottoms = Sequence[Doubles]
+Function = Callable[[Layer, Bottoms, Bottoms, Sequence[Shape]], list[Doubles]]
+
+FUNCTIONS: Registry[Function] = Registry("reference function")
+
+
+def run_reference(net: Net, feed: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float32]]:
+    """Run the whole net; return every blob as it stands at the end, as float32.
+
+    Each layer computes in float64 and rounds its tops to float32 once. All inputs have to be fed.
+    """
+    blobs = {name: np.asarray(value, np.float32) for name, value in feed.items()}
+    for name in net.inputs:
+        if name not in blobs:
+            raise NetError(f"the input `{name}` is not fed")
+    shapes = infer_shapes(net, {name: array.shape for name, array in blobs.items()})
+    with np.errstate(all="ignore"):
+        for layer in net.layers:
+            if layer.type in INPUT_TYPES:
+                continue
+            function = FUNCTIONS.get(layer.type)
+            if function is None:
+                raise UnsupportedError(
+                    f"the reference has no layer type `{layer.type}`", where=f"layer `{layer.key}`"
+                )
+            needed = shapes.parameters[layer.key] or []
+            parameters = [
+                net.parameters[name].to_dense().reshape(shape).astype(np.float64)
+                for name, shape in zip(layer.parameters, needed, strict=True)
+            ]
+            bottoms = [blobs[name].astype(np.float64) for name in layer.bottoms]
+            sizes = [shape for shape in shapes.tops[layer.key] if shape is not None]
+            tops = function(layer, bottoms, parameters, sizes)
+            for name, top, size in zip(layer.tops, tops, sizes, strict=True):
+                blobs[name] = np.asarray(top).reshape(size).astype(np.float32)
+    return blobs
+
+
+def _register(*types: str) -> Callable[[Function], Function]:
+    def add(function: Function) -> Function:
+        for name in types:
+            FUNCTIONS.add(name, function)
+        return function
+
+    return add
+
+
+def _unary(name: str, formula: Callable[[Layer, Doubles], Doubles]) -> None:
+    def function(
+        layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+    ) -> list[Doubles]:
+        return [formula(layer, bottoms[0])]
+
+    FUNCTIONS.add(name, function)
+
+
+def _leaky(x: Doubles, slope: Doubles | float) -> Doubles:
+    return np.where(x < 0, x * slope, x)
+
+
+def _sigmoid(x: Doubles) -> Doubles:
+    return 1 / (1 + np.exp(-x))
+
+
+def _elu(layer: Layer, x: Doubles) -> Doubles:
+    return np.where(x > 0, x, layer.param.elu_param.alpha * (np.exp(x) - 1))
+
+
+def _power(layer: Layer, x: Doubles) -> Doubles:
+    param = layer.param.power_param
+    result: Doubles = (param.shift + param.scale * x) ** param.power
+    return result
+
+
+def _exp(layer: Layer, x: Doubles) -> Doubles:
+    param = layer.param.exp_param
+    base = math.e if param.base == -1 else param.base
+    result: Doubles = base ** (param.shift + param.scale * x)
+    return result
+
+
+def _log(layer: Layer, x: Doubles) -> Doubles:
+    param = layer.param.log_param
+    base = math.e if param.base == -1 else param.base
+    result: Doubles = np.log(param.shift + param.scale * x) / math.log(base)
+    return result
+
+
+def _clip(layer: Layer, x: Doubles) -> Doubles:
+    param = layer.param.clip_param
+    result: Doubles = np.minimum(np.maximum(x, param.min), param.max)
+    return result
+
+
+_unary("ReLU", lambda layer, x: _leaky(x, layer.param.relu_param.negative_slope))
+_unary("ELU", _elu)
+_unary("Sigmoid", lambda layer, x: _sigmoid(x))
+_unary("TanH", lambda layer, x: np.tanh(x))
+_unary("AbsVal", lambda layer, x: np.abs(x))
+_unary("BNLL", lambda layer, x: np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0))
+_unary("Power", _power)
+_unary("Exp", _exp)
+_unary("Log", _log)
+_unary("Threshold", lambda layer, x: (x > layer.param.threshold_param.threshold).astype(np.float64))
+_unary("Clip", _clip)
+_unary("Swish", lambda layer, x: x * _sigmoid(layer.param.swish_param.beta * x))
+
+
+@_register("Dropout", "Flatten", "Reshape", "Split", "Silence")
+def _same(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    return [bottoms[0].reshape(shape) for shape in tops]
+
+
+@_register("PReLU")
+def _prelu(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    x, slope = np.moveaxis(bottoms[0], 1, -1), parameters[0]
+    return [np.moveaxis(_leaky(x, slope), -1, 1)]
+
+
+def _places(window: Window, out: Shape, size: Shape) -> list[tuple[Shape, Shape, Shape]]:
+    """Every (position of the window, tap of the kernel, place in the image) inside the image."""
+    found = []
+    for position in product(*map(range, out)):
+        for tap in product(*map(range, window.kernel)):
+            place = tuple(
+                o * s - p + k * d
+                for o, k, s, p, d in zip(
+                    position, tap, window.stride, window.pad, window.dilation, strict=True
+                )
+            )
+            if all(0 <= i < n for i, n in zip(place, size, strict=True)):
+                found.append((position, tap, place))
+    return found
+
+
+def _at(x: Doubles, place: Shape) -> Doubles:
+    """Return the entries of all images and channels at a place."""
+    index: Any = (..., *place)
+    result: Doubles = x[index]
+    return result
+
+
+def _bias(y: Doubles, parameters: Bottoms, axis: int) -> Doubles:
+    if len(parameters) > 1:
+        y += parameters[1].reshape(-1, *(1,) * (y.ndim - axis - 1))
+    return y
+
+
+@_register("Convolution")
+def _convolution(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    window = convolution_window(layer, bottoms[0].shape)
+    axis, groups = window.axis, layer.param.convolution_param.group
+    out, size = tops[0][axis + 1 :], bottoms[0].shape[axis + 1 :]
+    results = []
+    for x in bottoms:
+        y = np.zeros((math.prod(x.shape[:axis]), *tops[0][axis:]))
+        flat = x.reshape(len(y), *x.shape[axis:])
+        weights = np.split(parameters[0], groups)
+        for x_part, y_part, w in zip(
+            np.split(flat, groups, axis=1), np.split(y, groups, axis=1), weights, strict=True
+        ):
+            for position, tap, place in _places(window, out, size):
+                _at(y_part, position)[...] += _at(x_part, place) @ _at(w, tap).T
+        results.append(_bias(y, parameters, 1))
+    return results
+
+
+@_register("Deconvolution")
+def _deconvolution(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    window = convolution_window(layer, bottoms[0].shape)
+    axis, groups = window.axis, layer.param.convolution_param.group
+    out, size = bottoms[0].shape[axis + 1 :], tops[0][axis + 1 :]
+    results = []
+    for x in bottoms:
+        y = np.zeros((math.prod(x.shape[:axis]), *tops[0][axis:]))
+        flat = x.reshape(len(y), *x.shape[axis:])
+        weights = np.split(parameters[0], groups)
+        for x_part, y_part, w in zip(
+            np.split(flat, groups, axis=1), np.split(y, groups, axis=1), weights, strict=True
+        ):
+            for position, tap, place in _places(window, out, size):
+                _at(y_part, place)[...] += _at(x_part, position) @ _at(w, tap)
+        results.append(_bias(y, parameters, 1))
+    return results
+
+
+@_register("Im2col")
+def _im2col(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    window = convolution_window(layer, bottoms[0].shape)
+    axis, x = window.axis, bottoms[0]
+    out = tops[0][axis + 1 :]
+    y = np.zeros((*x.shape[: axis + 1], *window.kernel, *out))
+    for position, tap, place in _places(window, out, x.shape[axis + 1 :]):
+        _at(y, (*tap, *position))[...] = _at(x, place)
+    return [y]
+
+
+def _pool(x: Doubles, window: Window, out: Shape, maximum: bool) -> tuple[Doubles, Doubles]:
+    """Return the pooled values and the places of the maxima."""
+    y, at = np.zeros((*x.shape[:2], *out)), np.full((*x.shape[:2], *out), -1.0)
+    for position in product(*map(range, out)):
+        starts = [o * s - p for o, s, p in zip(position, window.stride, window.pad, strict=True)]
+        # The window reaches into the padding but not beyond it; only the image has values.
+        ends = [
+            min(start + k, n + p)
+            for start, k, n, p in zip(starts, window.kernel, x.shape[2:], window.pad, strict=True)
+        ]
+        rows = range(max(starts[0], 0), min(ends[0], x.shape[2]))
+        columns = range(max(starts[1], 0), min(ends[1], x.shape[3]))
+        for image, channel in np.ndindex(*x.shape[:2]):
+            where = (image, channel, *position)
+            if maximum:
+                y[where] = -np.finfo(np.float32).max
+                for i, j in product(rows, columns):
+                    if x[image, channel, i, j] > y[where]:
+                        y[where] = x[image, channel, i, j]
+                        at[where] = i * x.shape[3] + j
+            else:
+                area = (ends[0] - starts[0]) * (ends[1] - starts[1])
+                total = sum(x[image, channel, i, j] for i, j in product(rows, columns))
+                y[where] = np.float64(total) / np.float64(area)
+    return y, at
+
+
+@_register("Pooling")
+def _pooling(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    window = pooling_window(layer, bottoms[0].shape)
+    maximum = layer.param.pooling_param.pool == caffe_pb2.PoolingParameter.MAX
+    return list(_pool(bottoms[0], window, tops[0][2:], maximum))[: len(tops)]
+
+
+@_register("SPP")
+def _spp(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    x, param = bottoms[0], layer.param.spp_param
+    levels = []
+    for level in range(param.pyramid_height):
+        bins = 2**level
+        kernel = tuple(math.ceil(n / bins) for n in x.shape[2:])
+        pad = tuple((k * bins - n + 1) // 2 for k, n in zip(kernel, x.shape[2:], strict=True))
+        window = Window(1, kernel, kernel, pad, (1, 1))
+        y, _ = _pool(x, window, (bins, bins), param.pool == caffe_pb2.SPPParameter.MAX)
+        levels.append(y.reshape(len(x), -1))
+    return [np.concatenate(levels, axis=1)]
+
+
+@_register("LRN")
+def _lrn(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    x, param = bottoms[0], layer.param.lrn_param
+    half = param.local_size // 2
+    total = np.zeros_like(x)
+    if param.norm_region == caffe_pb2.LRNParameter.ACROSS_CHANNELS:
+        for c in range(x.shape[1]):
+            total[:, c] = (x[:, max(c - half, 0) : c + half + 1] ** 2).sum(axis=1)
+        return [x * (param.k + param.alpha / param.local_size * total) ** -param.beta]
+    for i, j in np.ndindex(*x.shape[2:]):
+        part = x[:, :, max(i - half, 0) : i + half + 1, max(j - half, 0) : j + half + 1]
+        total[:, :, i, j] = (part**2).sum(axis=(2, 3)) / param.local_size**2
+    return [x * (1 + param.alpha * total) ** -param.beta]
+
+
+@_register("InnerProduct")
+def _inner_product(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    weights = parameters[0] if layer.param.inner_product_param.transpose else parameters[0].T
+    y = bottoms[0].reshape(-1, len(weights)) @ weights
+    return [y + (parameters[1] if len(parameters) > 1 else 0)]
+
+
+@_register("Embed")
+def _embed(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    y = parameters[0][bottoms[0].astype(int)]
+    return [y + (parameters[1] if len(parameters) > 1 else 0)]
+
+
+def _odds(x: Doubles, axis: int) -> Doubles:
+    y = np.exp(x - x.max(axis=axis, keepdims=True))
+    result: Doubles = y / y.sum(axis=axis, keepdims=True)
+    return result
+
+
+@_register("Softmax")
+def _softmax(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    return [_odds(bottoms[0], layer.param.softmax_param.axis)]
+
+
+@_register("Concat")
+def _concat(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    param = layer.param.concat_param
+    axis = param.concat_dim if param.HasField("concat_dim") else param.axis
+    return [np.concatenate(bottoms, axis=axis)]
+
+
+@_register("Slice")
+def _slice(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    param = layer.param.slice_param
+    axis = param.slice_dim if param.HasField("slice_dim") else param.axis
+    return np.split(bottoms[0], list(param.slice_point) or len(tops), axis=axis)
+
+
+@_register("BatchNorm")
+def _batch_norm(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    x, param = bottoms[0], layer.param.batch_norm_param
+    if x.ndim == 1:
+        x = x[:, None]
+    channels = (1, -1, *(1,) * (x.ndim - 2))
+    if param.HasField("use_global_stats") and not param.use_global_stats:
+        axes = (0, *range(2, x.ndim))
+        mean, variance = x.mean(axis=axes), x.var(axis=axes)
+    else:
+        factor = parameters[2][0]
+        mean, variance = (values / factor if factor else 0 * values for values in parameters[:2])
+    return [(x - mean.reshape(channels)) / np.sqrt(variance.reshape(channels) + param.eps)]
+
+
+@_register("Scale", "Bias")
+def _scale(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    operands = [*bottoms[1:], *parameters]
+    is_scale = layer.type == "Scale"
+    param = layer.param.scale_param if is_scale else layer.param.bias_param
+    x = bottoms[0]
+    axis = param.axis % x.ndim if operands[0].ndim else 0
+    views = [
+        values.reshape(*values.shape, *(1,) * (x.ndim - axis - values.ndim)) for values in operands
+    ]
+    if not is_scale:
+        return [x + views[0]]
+    return [x * views[0] + (views[1] if len(views) > 1 else 0)]
+
+
+@_register("Eltwise")
+def _eltwise(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    param = layer.param.eltwise_param
+    stack = np.stack(bottoms)
+    if param.operation == caffe_pb2.EltwiseParameter.PROD:
+        return [stack.prod(axis=0)]
+    if param.operation == caffe_pb2.EltwiseParameter.MAX:
+        return [stack.max(axis=0)]
+    return [np.tensordot(np.array(list(param.coeff) or [1.0] * len(stack)), stack, 1)]
+
+
+@_register("MVN")
+def _mvn(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    x, param = bottoms[0], layer.param.mvn_param
+    axes = tuple(range(1 if param.across_channels else 2, x.ndim))
+    y = x - x.mean(axis=axes, keepdims=True)
+    return [y / (x.std(axis=axes, keepdims=True) + param.eps) if param.normalize_variance else y]
+
+
+@_register("ArgMax")
+def _arg_max(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    x, param = bottoms[0], layer.param.argmax_param
+    by_axis = param.HasField("axis")
+    rows = np.moveaxis(x, param.axis, -1) if by_axis else x.reshape(len(x), -1)
+    best = np.zeros((*rows.shape[:-1], 2, param.top_k))
+    for place in np.ndindex(*rows.shape[:-1]):
+        pairs = sorted(((value, i) for i, value in enumerate(rows[place])), reverse=True)
+        best[place] = [[i for _, i in pairs[: param.top_k]], [v for v, _ in pairs[: param.top_k]]]
+    if by_axis:
+        return [np.moveaxis(best[..., 1 if param.out_max_val else 0, :], -1, param.axis)]
+    return [best if param.out_max_val else best[:, 0]]
+
+
+@_register("Tile")
+def _tile(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    param = layer.param.tile_param
+    return [np.concatenate([bottoms[0]] * param.tiles, axis=param.axis)]
+
+
+@_register("Reduction")
+def _reduction(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    x, param = bottoms[0], layer.param.reduction_param
+    axes = tuple(range(param.axis % x.ndim, x.ndim))
+    kinds = caffe_pb2.ReductionParameter
+    y = {
+        kinds.SUM: x.sum(axis=axes),
+        kinds.ASUM: np.abs(x).sum(axis=axes),
+        kinds.SUMSQ: (x**2).sum(axis=axes),
+        kinds.MEAN: x.mean(axis=axes),
+    }[param.operation]
+    return [param.coeff * y]
+
+
+@_register("Crop")
+def _crop(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    x, param = bottoms[0], layer.param.crop_param
+    axis = param.axis % x.ndim
+    for i in range(axis, x.ndim):
+        offsets = list(param.offset) or [0]
+        start = offsets[i - axis if len(offsets) > 1 else 0]
+        x = np.take(x, range(start, start + tops[0][i]), axis=i)
+    return [x]
+
+
+def _labelled(scores: Doubles, labels: Doubles, axis: int) -> tuple[Doubles, NDArray[np.int64]]:
+    """Return the scores as one row for each label."""
+    rows = np.moveaxis(scores, axis, -1)
+    return rows.reshape(-1, rows.shape[-1]), labels.ravel().astype(np.int64)
+
+
+@_register("Accuracy")
+def _accuracy(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    param = layer.param.accuracy_param
+    rows, labels = _labelled(bottoms[0], bottoms[1], param.axis)
+    hits: list[list[int]] = [[] for _ in range(rows.shape[1])]
+    for row, label in zip(rows, labels, strict=True):
+        if not param.HasField("ignore_label") or label != param.ignore_label:
+            better = sum(score >= row[label] for score in row) - 1
+            hits[label].append(better < param.top_k)
+    everything = [hit for row in hits for hit in row]
+    classes = [sum(hit) / max(len(hit), 1) for hit in hits]
+    overall = sum(everything) / max(len(everything), 1)
+    return [np.array(overall), np.array(classes)][: len(tops)]
+
+
+@_register("SoftmaxWithLoss")
+def _softmax_loss(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    param, axis = layer.param.loss_param, layer.param.softmax_param.axis
+    odds = _odds(bottoms[0], axis)
+    rows, labels = _labelled(odds, bottoms[1], axis)
+    losses = [
+        -math.log(max(row[label], float(np.finfo(np.float32).tiny)))
+        for row, label in zip(rows, labels, strict=True)
+        if not param.HasField("ignore_label") or label != param.ignore_label
+    ]
+    kinds = caffe_pb2.LossParameter
+    mode = param.normalization
+    if param.HasField("normalize") and not param.HasField("normalization"):
+        mode = kinds.VALID if param.normalize else kinds.BATCH_SIZE
+    images = math.prod(bottoms[0].shape[: axis % bottoms[0].ndim])
+    count = {
+        kinds.FULL: len(rows),
+        kinds.VALID: len(losses),
+        kinds.BATCH_SIZE: images,
+        kinds.NONE: 1,
+    }[mode]
+    return [np.array(sum(losses) / max(count, 1)), odds][: len(tops)]
+
+
+@_register("SigmoidCrossEntropyLoss")
+def _cross_entropy(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    param, kinds = layer.param.loss_param, caffe_pb2.LossParameter
+    x, target = bottoms[0].ravel(), bottoms[1].ravel()
+    odds = _sigmoid(x)
+    losses = [
+        -t * math.log(p) - (1 - t) * math.log(1 - p)
+        for p, t in zip(odds, target, strict=True)
+        if not param.HasField("ignore_label") or int(t) != param.ignore_label
+    ]
+    mode = kinds.BATCH_SIZE
+    if param.HasField("normalization"):
+        mode = param.normalization
+    elif param.HasField("normalize") and param.normalize:
+        mode = kinds.VALID
+    count = {
+        kinds.FULL: x.size,
+        kinds.VALID: len(losses),
+        kinds.BATCH_SIZE: len(bottoms[0]),
+        kinds.NONE: 1,
+    }[mode]
+    return [np.array(sum(losses) / max(count, 1))][: len(tops)]
+
+
+@_register("HingeLoss")
+def _hinge_loss(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    power = 2 if layer.param.hinge_loss_param.norm == caffe_pb2.HingeLossParameter.L2 else 1
+    rows, labels = bottoms[0].reshape(len(bottoms[0]), -1), bottoms[1].ravel()
+    total = 0.0
+    for row, label in zip(rows, labels, strict=True):
+        for i, value in enumerate(row):
+            total += max(0.0, 1 - value if i == label else 1 + value) ** power
+    return [np.array(total / len(rows))][: len(tops)]
+
+
+@_register("EuclideanLoss")
+def _euclidean_loss(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    distance = ((bottoms[0].ravel() - bottoms[1].ravel()) ** 2).sum()
+    return [np.array(distance / (2 * len(bottoms[0])))][: len(tops)]
+
+
+@_register("ContrastiveLoss")
+def _contrastive_loss(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    param = layer.param.contrastive_loss_param
+    total = 0.0
+    for a, b, similar in zip(bottoms[0], bottoms[1], bottoms[2].ravel(), strict=True):
+        squared = float(((a - b) ** 2).sum())
+        if similar:
+            total += squared
+        elif param.legacy_version:
+            total += max(param.margin - squared, 0)
+        else:
+            total += max(param.margin - math.sqrt(squared), 0) ** 2
+    return [np.array(total / (2 * len(bottoms[0])))][: len(tops)]
+
+
+@_register("BatchReindex")
+def _batch_reindex(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    return [bottoms[0][bottoms[1].ravel().astype(int)]]
+
+
+@_register("Parameter")
+def _parameter(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    return [parameters[0]]
+
+
+@_register("DummyData")
+def _dummy_data(
+    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
+) -> list[Doubles]:
+    values = [filler.value for filler in layer.param.dummy_data_param.data_filler] or [0.0]
+    return [np.full(shape, values[min(i, len(values) - 1)]) for i, shape in enumerate(tops)]
