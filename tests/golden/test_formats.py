@@ -99,12 +99,16 @@ def test_legacy_inputs_are_read(formats):
 
 def test_phase_stage_and_level_rules(formats):
     names = [layer.name for layer in load(formats / "train_val_as_test").layers]
-    assert {"lvl", "notst", "acc"} <= set(names)
-    assert not {"drop", "extra"} & set(names)
+    assert "lvl" in names
+    assert "notst" in names
+    assert "acc" in names
+    assert "drop" not in names
+    assert "extra" not in names
     assert names.count("d") == 1
     train = load(formats / "train_val_as_test", phase="TRAIN", stages=["never"], level=1)
     names = [layer.name for layer in train.layers]
-    assert {"drop", "extra"} <= set(names)
+    assert "drop" in names
+    assert "extra" in names
     assert not {"lvl", "notst", "acc", "in"} & set(names)
 
 
@@ -114,8 +118,8 @@ def test_a_missing_layer_keeps_its_constant_fillers(formats, reference):
     assert words(net)["conv1/0"] == reference["conv1/0"]
     assert (net.parameters["fc/0"].to_dense() == np.float32(0.05)).all()
     assert (net.parameters["fc/1"].to_dense() == np.float32(-0.5)).all()
-    (warning,) = warnings
-    assert "`fc`" in warning
+    assert len(warnings) == 1
+    assert "`fc`" in warnings[0]
     assert "unfilled" not in net.notes
 
 

@@ -9,12 +9,11 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
-from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from cmodel.caffe.fillers import fill, filler_of, is_random
 from cmodel.caffe.filter import is_included, net_state
-from cmodel.caffe.prototxt import ParsedNet, field_name, read_prototxt, unknown_hint
+from cmodel.caffe.prototxt import ParsedNet, read_prototxt, unknown_names
 from cmodel.caffe.upgrade import UpgradedLayer, upgrade_layers
 from cmodel.caffe.wire import (
     BlobRecord,
@@ -27,6 +26,7 @@ from cmodel.caffe.wire import (
 from cmodel.errors import (
     CaffemodelError,
     CmodelError,
+    LimitError,
     NetError,
     PrototxtError,
     WeightsError,
@@ -44,6 +44,9 @@ from cmodel.net import (
 from cmodel.net.shapes import infer_shapes
 from cmodel.proto import caffe_pb2
 from cmodel.tensors import Dense
+
+# Values of a missing parameter: sizes that only a prototxt states are not to be trusted.
+MAX_FILL = 1 << 28
 
 # Ranks of weights and bias where a net's input has no known size: legacy blobs always have four
 # dimensions, and the leading ones are to be taken off.
@@ -99,6 +102,8 @@ def load_net(
         The weights do not fit the net.
     UnsupportedError
         A layer type, filler or format that cmodel does not have.
+    LimitError
+        A file is larger or more intricate than any real one.
     """
     warn = _Warnings(strict, on_warning)
     parsed = read_prototxt(prototxt_path)
@@ -166,16 +171,14 @@ def _build(
             where=path,
             hint="write all of them as `layer`",
         )
-    for unknown in parsed.unknown_fields():
-        place = f" in {unknown.path}" if unknown.path else ""
-        kind: type[Message] = caffe_pb2.NetParameter
-        if unknown not in parsed.unknown:
-            kind = caffe_pb2.V1LayerParameter if message.layers else caffe_pb2.LayerParameter
+    for unknown in unknown_names(parsed):
+        place = f" in `{unknown.path}`" if unknown.path else ""
+        times = f" ({unknown.count} times)" if unknown.count > 1 else ""
         warn(
             PrototxtError(
-                f"the field `{field_name(unknown)}`{place} is unknown and kept as it is",
-                where=f"{path}:{unknown.line}:{unknown.column}",
-                hint=unknown_hint(unknown, kind),
+                f"the field `{unknown.field}`{place} is unknown and kept as it is{times}",
+                where=f"{path}:{unknown.first.line}:{unknown.first.column}",
+                hint=unknown.hint,
             )
         )
     upgraded = upgrade_layers(
@@ -366,13 +369,19 @@ class _Binder:
     ) -> None:
         """Give what no file has the values of its filler."""
         unfilled = []
-        absent: list[str] = []
+        absent: dict[str, None] = {}
         for layer in missing:
             for i, name in enumerate(layer.parameters):
                 if name in self.entries:
                     continue
-                absent = absent if layer.key in absent else [*absent, layer.key]
+                absent[layer.key] = None
                 shape = self.shapes[name]
+                if prod(shape) > MAX_FILL:
+                    raise LimitError(
+                        f"`{name}` is missing in the weights, and {prod(shape):,} values are "
+                        "too many to make up",
+                        where=path,
+                    )
                 filler = filler_of(layer, i, shape)
                 self.entries[name] = ParameterLoader(shape, partial(_filled, filler, shape, name))
                 if is_random(filler):
@@ -382,7 +391,7 @@ class _Binder:
             if unfilled:
                 notes.append(f"drawn at random: {', '.join(unfilled)}")
             error = WeightsError(
-                f"the weights lack {_some('layer', absent)} of the net",
+                f"the weights lack {_some('layer', list(absent))} of the net",
                 where=path,
                 notes=notes,
             )

@@ -8,7 +8,8 @@ its place, so that it is there when the net is printed again.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -24,6 +25,9 @@ from cmodel.proto import caffe_pb2
 
 MAX_BYTES = 64 << 20
 MAX_NESTING = 100
+# Messages and unknown fields: what parsing costs in memory is bounded by this. The largest nets
+# have some ten thousand.
+MAX_MESSAGES = 250_000
 
 
 @dataclass
@@ -39,13 +43,6 @@ class ParsedNet:
     unknown: list[UnknownField] = field(default_factory=list)
     layer_unknown: dict[int, list[UnknownField]] = field(default_factory=dict)
     layers_unknown: dict[int, list[UnknownField]] = field(default_factory=dict)
-
-    def unknown_fields(self) -> Iterator[UnknownField]:
-        """Yield all of them."""
-        yield from self.unknown
-        for group in (self.layers_unknown, self.layer_unknown):
-            for fields in group.values():
-                yield from fields
 
 
 def read_prototxt(path: str | Path) -> ParsedNet:
@@ -70,7 +67,7 @@ def parse_prototxt(text: str | bytes, path: str = "<prototxt>") -> ParsedNet:
     UnsupportedError
         A V1 layer has a type that Caffe's enumeration lacks.
     LimitError
-        It is longer than 64 MiB.
+        It is longer than 64 MiB, or holds more messages than any real one.
     """
     data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
     if len(data) > MAX_BYTES:
@@ -99,7 +96,14 @@ _INTEGERS = {
 }
 _BOOLS = {"true": True, "True": True, "t": True, "1": True}
 _BOOLS |= {"false": False, "False": False, "f": False, "0": False}
+_NET = cast("Descriptor", caffe_pb2.NetParameter.DESCRIPTOR)
+_V1_LAYER = cast("Descriptor", caffe_pb2.V1LayerParameter.DESCRIPTOR)
+_V2_LAYER = cast("Descriptor", caffe_pb2.LayerParameter.DESCRIPTOR)
 _CLOSING = {"{": "}", "<": ">"}
+_REQUIRED = {
+    name: [found.name for found in message.fields if found.is_required]
+    for name, message in caffe_pb2.DESCRIPTOR.message_types_by_name.items()
+}
 
 
 class _Parser:
@@ -109,6 +113,7 @@ class _Parser:
         self.scanner = scanner
         # Place of the message (names with indices), and the field.
         self.unknown: list[tuple[tuple[str, ...], UnknownField]] = []
+        self.messages = 0
 
     def fail(self, token: Token, expected: str, hint: str | None = None) -> NoReturn:
         self.scanner.fail(token.start, f"expected {expected}, found {token.shown}", hint)
@@ -132,11 +137,10 @@ class _Parser:
             self.field(target, place, depth)
             if scanner.peek.text in (",", ";") and scanner.peek.kind is Kind.PUNCTUATION:
                 scanner.take()
-        missing = [item.name for item in target.DESCRIPTOR.fields if item.is_required]
-        missing = [name for name in missing if not target.HasField(name)]
-        if missing:
-            start = opened.start if opened else 0
-            scanner.fail(start, f"{target.DESCRIPTOR.name} needs the field `{missing[0]}`")
+        for name in _REQUIRED.get(target.DESCRIPTOR.name, ()):
+            if not target.HasField(name):
+                start = opened.start if opened else 0
+                scanner.fail(start, f"{target.DESCRIPTOR.name} needs the field `{name}`")
 
     def field(self, target: Message, place: tuple[str, ...], depth: int) -> None:
         """Read one field with all of its values."""
@@ -184,6 +188,7 @@ class _Parser:
             if opened.kind is not Kind.PUNCTUATION or opened.text not in _CLOSING:
                 self.fail(opened, f"`{{` after `{found.name}`")
             self.check_depth(depth + 1, opened)
+            self.count(opened)
             step = found.name
             if found.is_repeated:
                 items = getattr(target, found.name)
@@ -199,6 +204,14 @@ class _Parser:
             getattr(target, found.name).append(value)
         else:
             setattr(target, found.name, value)
+
+    def count(self, token: Token) -> None:
+        self.messages += 1
+        if self.messages > MAX_MESSAGES:
+            raise LimitError(
+                f"the prototxt holds more than {MAX_MESSAGES:,} messages",
+                where=self.scanner.where(token.start),
+            )
 
     def check_depth(self, depth: int, token: Token) -> None:
         if depth > MAX_NESTING:
@@ -285,6 +298,7 @@ class _Parser:
         """Take a field that the schema lacks and keep its text."""
         scanner = self.scanner
         first = scanner.peek
+        self.count(first)
         self.raw_name()
         colon = scanner.accept(":")
         if not colon and scanner.peek.text not in _CLOSING:
@@ -384,14 +398,42 @@ def _float(token: Token) -> float | None:
         return None
 
 
-def unknown_hint(unknown: UnknownField, message: type[Message]) -> str | None:
-    """Return a hint that names the field of `message` most like an unknown one."""
-    descriptor = cast("Descriptor", message.DESCRIPTOR)
-    for step in unknown.path.split(".") if unknown.path else ():
-        found = descriptor.fields_by_name[step.partition("[")[0]]
-        descriptor = cast("Descriptor", found.message_type)
-    name = field_name(unknown)
-    return did_you_mean(name, descriptor.fields_by_name)
+@dataclass(frozen=True)
+class UnknownName:
+    """A name that the schema lacks, however often it stands in a net.
+
+    field : the name.
+    path : of the message that it stands in, without indices ("convolution_param").
+    first : where it stands first.
+    count : how often.
+    hint : the nearest known name, or None.
+    """
+
+    field: str
+    path: str
+    first: UnknownField
+    count: int
+    hint: str | None
+
+
+def unknown_names(parsed: ParsedNet) -> list[UnknownName]:
+    """Sum the unknown fields up, in the order of their first places."""
+    groups: list[tuple[Descriptor, list[UnknownField]]] = [(_NET, parsed.unknown)]
+    groups += [(_V1_LAYER, fields) for fields in parsed.layers_unknown.values()]
+    groups += [(_V2_LAYER, fields) for fields in parsed.layer_unknown.values()]
+    found: dict[tuple[str, str, str], tuple[Descriptor, list[UnknownField]]] = {}
+    for descriptor, fields in groups:
+        for entry in fields:
+            path = re.sub(r"\[\d+\]", "", entry.path)
+            key = (descriptor.name, path, field_name(entry))
+            found.setdefault(key, (descriptor, []))[1].append(entry)
+    result = []
+    for (_, path, name), (descriptor, fields) in found.items():
+        for step in path.split(".") if path else ():
+            descriptor = cast("Descriptor", descriptor.fields_by_name[step].message_type)
+        hint = did_you_mean(name, descriptor.fields_by_name) if len(found) < 100 else None
+        result.append(UnknownName(name, path, fields[0], len(fields), hint))
+    return sorted(result, key=lambda item: (item.first.line, item.first.column))
 
 
 def field_name(unknown: UnknownField) -> str:
@@ -406,18 +448,25 @@ def print_prototxt(net: Net) -> str:
     from a binary file: text has no form for them. Parsing the text gives the same tree.
     """
     lines: list[str] = []
-    _print_message(lines, net.header, net.unknown, "", "")
+    _print_message(lines, net.header, _by_path(net.unknown), "", "")
     for layer in net.layers:
         lines.append("layer {")
-        _print_message(lines, layer.param, layer.unknown, "", "  ")
+        _print_message(lines, layer.param, _by_path(layer.unknown), "", "  ")
         lines.append("}")
     return "\n".join(lines) + "\n" if lines else ""
 
 
+def _by_path(unknown: Iterable[UnknownField]) -> dict[str, list[str]]:
+    texts: dict[str, list[str]] = {}
+    for entry in unknown:
+        if entry.text:
+            texts.setdefault(entry.path, []).append(entry.text)
+    return texts
+
+
 def _print_message(
-    lines: list[str], message: Message, unknown: Iterable[UnknownField], path: str, indent: str
+    lines: list[str], message: Message, unknown: dict[str, list[str]], path: str, indent: str
 ) -> None:
-    unknown = [entry for entry in unknown if entry.text]
     for found, value in message.ListFields():
         for i, item in enumerate(value if found.is_repeated else (value,)):
             if found.cpp_type != FieldDescriptor.CPPTYPE_MESSAGE:
@@ -426,10 +475,9 @@ def _print_message(
             step = f"{found.name}[{i}]" if found.is_repeated else found.name
             inner = f"{path}.{step}" if path else step
             lines.append(f"{indent}{found.name} {{")
-            below = [e for e in unknown if e.path == inner or e.path.startswith(inner + ".")]
-            _print_message(lines, item, below, inner, indent + "  ")
+            _print_message(lines, item, unknown, inner, indent + "  ")
             lines.append(f"{indent}}}")
-    lines += [indent + entry.text for entry in unknown if entry.path == path]
+    lines += [indent + text for text in unknown.get(path, ())]
 
 
 def _scalar(found: FieldDescriptor, value: Any) -> str:
