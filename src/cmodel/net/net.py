@@ -212,11 +212,20 @@ class Net:
 
 def layer_keys(names: Iterable[str]) -> list[str]:
     """Return unique keys for layer names: "#2", "#3" follow repeated ones."""
+    names = list(names)
+    taken = set(names)
     seen: dict[str, int] = {}
     keys = []
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        keys.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+        count = seen.get(name, 0) + 1
+        key = name if count == 1 else f"{name}#{count}"
+        # A layer may be called "conv#2" by its net.
+        while count > 1 and key in taken:
+            count += 1
+            key = f"{name}#{count}"
+        seen[name] = count
+        taken.add(key)
+        keys.append(key)
     return keys
 
 

@@ -14,6 +14,7 @@ from cmodel.errors import (
     UsageError,
     WeightsError,
 )
+from cmodel.net import layer_keys
 from cmodel.proto import caffe_pb2
 from cmodel.tensors import Dense
 
@@ -248,6 +249,17 @@ def test_repeated_names(folder):
     assert net.notes["unfilled"] == ["ip#2/0"]
     assert len(told) == 1
     assert "`ip#2`" in told[0]
+
+
+def test_repeated_names_beside_a_name_that_looks_like_a_key():
+    assert layer_keys(["a", "a", "a#2", "b", "a", "a#2"]) == [
+        "a",
+        "a#3",
+        "a#2",
+        "b",
+        "a#4",
+        "a#2#2",
+    ]
 
 
 def test_scalar_blobs(folder):
