@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cmodel.engine.blas import single_threaded_blas
 from cmodel.engine.selection import Selection, describe_inputs, select
-from cmodel.errors import NetError, UsageError, WeightsError, did_you_mean
+from cmodel.errors import LimitError, NetError, UsageError, WeightsError, did_you_mean
 from cmodel.net import INPUT_TYPES, Layer, Net, Shape, Shapes, infer_shapes
 from cmodel.net.shapes.rule import text
 from cmodel.threads import available_threads
@@ -97,6 +97,7 @@ class Engine:
         ------
         NetError : unknown or missing blobs, shapes that do not fit.
         WeightsError : parameters that are missing or do not fit.
+        LimitError : more memory needed than there is.
         UnsupportedError : a layer type, needed for `blobs`, that the engine does not have.
         """
         arrays = {name: self._array(name, value) for name, value in feed.items()}
@@ -107,7 +108,13 @@ class Engine:
             if self._plan is None or self._key != key:
                 # The old buffers go before the new ones come.
                 self._plan = None
-                self._plan = self._planned(shapes, wanted)
+                try:
+                    self._plan = self._planned(shapes, wanted)
+                except MemoryError as error:
+                    raise LimitError(
+                        "there is not enough memory for the parameters and the blobs",
+                        hint="feed a smaller batch or smaller images",
+                    ) from error
                 self._key = key
             return self._plan.run(arrays)
 

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from cmodel._loops import affine
-from cmodel.engine.ops.op import Array, Kernel, Op, dense
+from cmodel.engine.ops.op import ELEMENT, Array, Kernel, Op, dense, team
 from cmodel.net import Layer, Parameter, Shape
 
 
@@ -31,11 +31,12 @@ class BatchNorm(Op):
         """Bind to the bottom's shape."""
         bottom, channels = bottoms[0], self.mean.size
         shape = (bottom[0], channels, prod(bottom[2:]))
+        workers = team(threads, prod(bottom) * ELEMENT)
         none = np.zeros(channels, np.float32)
 
         def normalise(x: Array, y: Array, mean: Array, variance: Array) -> None:
             factor = np.float32(1) / np.sqrt(variance + self.eps)
-            affine(x, mean, factor, none, y, threads)
+            affine(x, mean, factor, none, y, workers)
 
         def stored(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
             x, y = bottoms[0].reshape(shape), tops[0].reshape(shape)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
 from cmodel._loops import affine
-from cmodel.engine.ops.op import Array, Kernel, Op, dense
+from cmodel.engine.ops.op import ELEMENT, Array, Kernel, Op, dense, team
 from cmodel.engine.ops.scale import view
 from cmodel.net import Layer, Parameter, Shape
 from cmodel.net.shapes.scale import operand
@@ -28,8 +29,10 @@ class Bias(Op):
         shape = view(bottoms[0], axis, covered)
         none, one = np.zeros(shape[1], np.float32), np.ones(shape[1], np.float32)
 
+        workers = team(threads, prod(shape) * ELEMENT)
+
         def kernel(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
             offset = bottoms[1].reshape(-1) if self.offset is None else self.offset
-            affine(bottoms[0].reshape(shape), none, one, offset, tops[0].reshape(shape), threads)
+            affine(bottoms[0].reshape(shape), none, one, offset, tops[0].reshape(shape), workers)
 
         return kernel

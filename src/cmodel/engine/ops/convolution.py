@@ -7,7 +7,7 @@ from copy import copy
 from math import prod
 
 from cmodel._gemm import Convolution as Gemm
-from cmodel.engine.ops.op import Array, Kernel, Op, dense
+from cmodel.engine.ops.op import Array, Kernel, Op, dense, team
 from cmodel.errors import UnsupportedError
 from cmodel.net import Layer, Parameter, Shape
 from cmodel.net.shapes.windows import Window, convolution_window
@@ -67,7 +67,7 @@ class Convolution(Op):
             self.weights,
             self.bias,
             self.slope,
-            threads,
+            team(threads, prod(tops[0]) * self.weights.shape[1]),
         )
 
         def kernel(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:

@@ -7,7 +7,7 @@ from math import prod
 
 from cmodel._gemm import Deconvolution as Gemm
 from cmodel.engine.ops.convolution import spatial, window_of
-from cmodel.engine.ops.op import Array, Kernel, Op, dense
+from cmodel.engine.ops.op import Array, Kernel, Op, dense, team
 from cmodel.net import Layer, Parameter, Shape
 from cmodel.net.shapes.windows import convolution_window
 
@@ -35,7 +35,7 @@ class Deconvolution(Op):
             *window_of(layer, window),
             self.weights.reshape(bottom[window.axis], -1),
             self.bias,
-            threads,
+            team(threads, prod(bottom) * self.weights.size // bottom[window.axis]),
         )
 
         def kernel(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from cmodel._gemm import inner_product
-from cmodel.engine.ops.op import Array, Kernel, Op, dense
+from cmodel.engine.ops.op import Array, Kernel, Op, dense, team
 from cmodel.net import Layer, Parameter, Shape
 
 
@@ -25,6 +26,7 @@ class InnerProduct(Op):
         """Bind to the number of rows."""
         outputs = self.layer.param.inner_product_param.num_output
         inputs = self.weights.size // outputs
+        workers = team(threads, prod(bottoms[0]) * outputs)
 
         def kernel(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
             inner_product(
@@ -33,7 +35,7 @@ class InnerProduct(Op):
                 self.transposed,
                 self.bias,
                 tops[0].reshape(-1, outputs),
-                threads,
+                workers,
             )
 
         return kernel

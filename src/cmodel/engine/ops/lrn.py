@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from cmodel._loops import lrn_across, lrn_within
-from cmodel.engine.ops.op import Array, Kernel, Op
+from cmodel.engine.ops.op import ELEMENT, Array, Kernel, Op, team
 from cmodel.net import Shape
 from cmodel.proto import caffe_pb2
 
@@ -19,14 +20,16 @@ class LRN(Op):
         images, channels, height, width = bottoms[0]
         size, alpha, beta, k = param.local_size, param.alpha, param.beta, param.k
 
+        workers = team(threads, prod(bottoms[0]) * ELEMENT)
+
         def across(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
             shape = (images, channels, height * width)
             x, y = bottoms[0].reshape(shape), tops[0].reshape(shape)
-            lrn_across(x, y, size, alpha, beta, k, threads)
+            lrn_across(x, y, size, alpha, beta, k, workers)
 
         def within(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
             shape = (images * channels, height, width)
             x, y = bottoms[0].reshape(shape), tops[0].reshape(shape)
-            lrn_within(x, y, size, alpha, beta, threads)
+            lrn_within(x, y, size, alpha, beta, workers)
 
         return across if param.norm_region == caffe_pb2.LRNParameter.ACROSS_CHANNELS else within

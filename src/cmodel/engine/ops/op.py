@@ -16,6 +16,17 @@ Array = NDArray[np.float32]
 Kernel = Callable[[Sequence[Array], Sequence[Array]], None]
 
 
+# Waking the other threads costs as much time as about this many multiply-adds.
+LEAST_WORK = 500_000
+# What one element of a loop counts in multiply-adds: it is not a matrix multiplication.
+ELEMENT = 32
+
+
+def team(threads: int, multiply_adds: int) -> int:
+    """Return how many of the threads are worth waking for so much work."""
+    return threads if multiply_adds >= LEAST_WORK else 1
+
+
 def dense(parameter: Parameter) -> Array:
     """Return the values of a tensor form as a float32 array in C order."""
     return np.ascontiguousarray(parameter.to_dense(), np.float32)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
 from cmodel._loops import average_pool, max_pool
-from cmodel.engine.ops.op import Array, Kernel, Op
+from cmodel.engine.ops.op import ELEMENT, Array, Kernel, Op, team
 from cmodel.net import Shape
 from cmodel.net.shapes.windows import Window, pooling_window
 from cmodel.proto import caffe_pb2
@@ -17,15 +18,16 @@ def pooling_kernel(window: Window, maximum: bool, bottom: Shape, threads: int) -
     """Return the kernel for a bottom (N, C, H, W); a second top takes the maxima's positions."""
     planes = bottom[0] * bottom[1]
     rows = np.empty((planes if maximum else 0, bottom[3]), np.float32)
+    workers = team(threads, prod(bottom) * ELEMENT)
     geometry = (window.kernel, window.stride, window.pad)
 
     def kernel(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
         x = bottoms[0].reshape(planes, *bottom[2:])
         y, *rest = (top.reshape(planes, *top.shape[2:]) for top in tops)
         if maximum:
-            max_pool(x, y, rest[0] if rest else None, *geometry, rows, threads)
+            max_pool(x, y, rest[0] if rest else None, *geometry, rows, workers)
         else:
-            average_pool(x, y, *geometry, threads)
+            average_pool(x, y, *geometry, workers)
 
     return kernel
 

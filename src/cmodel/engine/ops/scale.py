@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from cmodel._loops import affine
-from cmodel.engine.ops.op import Array, Kernel, Op, dense
+from cmodel.engine.ops.op import ELEMENT, Array, Kernel, Op, dense, team
 from cmodel.net import Layer, Parameter, Shape
 from cmodel.net.shapes.scale import operand
 
@@ -31,10 +31,12 @@ class Scale(Op):
         none = np.zeros(shape[1], np.float32)
         offset = none if self.offset is None else self.offset
 
+        workers = team(threads, prod(shape) * ELEMENT)
+
         def kernel(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
             factor = bottoms[1].reshape(-1) if self.factor is None else self.factor
             x, y = bottoms[0].reshape(shape), tops[0].reshape(shape)
-            affine(x, none, factor, offset, y, threads)
+            affine(x, none, factor, offset, y, workers)
 
         return kernel
 

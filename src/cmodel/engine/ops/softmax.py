@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from cmodel._loops import softmax
-from cmodel.engine.ops.op import Array, Kernel, Op
+from cmodel.engine.ops.op import ELEMENT, Array, Kernel, Op, team
 from cmodel.net import Shape
 
 
@@ -21,7 +21,9 @@ class Softmax(Op):
         axis = self.layer.param.softmax_param.axis % len(bottom)
         shape = (prod(bottom[:axis]), bottom[axis], prod(bottom[axis + 1 :]))
 
+        workers = team(threads, prod(bottom) * ELEMENT)
+
         def kernel(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
-            softmax(bottoms[0].reshape(shape), tops[0].reshape(shape), threads)
+            softmax(bottoms[0].reshape(shape), tops[0].reshape(shape), workers)
 
         return kernel
