@@ -15,7 +15,7 @@ from cmodel.compress.registry import Task
 from cmodel.compress.selectors import Target, matches_any, targets_of
 from cmodel.errors import RecipeError, WeightsError, did_you_mean
 from cmodel.net import Net
-from cmodel.tensors import Codebook, Dense, Form, Linear, Sparse, size_of
+from cmodel.tensors import Form, size_of, stored_floats
 
 
 @dataclass(frozen=True)
@@ -128,26 +128,15 @@ def check_finite(net: Net) -> None:
     """
     for name in net.parameters:
         form = cast(Form, net.parameters[name])
-        stored = stored_floats(form)
-        bad = np.flatnonzero(~np.isfinite(stored))
+        if all(np.isfinite(floats).all() for floats in stored_floats(form)):
+            continue
+        dense = form.to_dense()
+        bad = np.flatnonzero(~np.isfinite(dense))
         if bad.size:
-            value = stored.reshape(-1)[bad[0]]
-            place = ", ".join(str(i) for i in np.unravel_index(bad[0], stored.shape or (1,)))
+            value = dense.reshape(-1)[bad[0]]
+            place = ", ".join(str(i) for i in np.unravel_index(bad[0], dense.shape or (1,)))
             raise WeightsError(
                 f"the parameter `{name}` has {bad.size} values that are NaN or infinite",
                 notes=[f"the first is {value} at ({place})"],
                 hint="train the model again from the last good snapshot",
             )
-
-
-def stored_floats(form: Form) -> np.ndarray[Any, np.dtype[Any]]:
-    """Return the floats that a form stores: its values, centroids or scales."""
-    match form:
-        case Dense():
-            return form.values
-        case Codebook():
-            return form.centroids
-        case Linear():
-            return form.scales
-        case Sparse():
-            return stored_floats(form.values)

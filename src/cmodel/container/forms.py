@@ -86,9 +86,10 @@ def encode_form(form: Form, writer: StreamWriter, prefix: str = "") -> manifest_
             dense.values.CopyFrom(writer.words(f"{prefix}values", form.values))
         case Codebook():
             codebook = message.codebook
-            codebook.entries = form.centroids.size
-            codebook.centroids.CopyFrom(writer.words(f"{prefix}centroids", form.centroids))
-            dtype = _index_type(form.centroids.size)
+            centroids = form.centroids.to_dense()[0]
+            codebook.entries = form.entries
+            codebook.centroids.CopyFrom(writer.words(f"{prefix}centroids", centroids))
+            dtype = _index_type(form.entries)
             indices = form.indices.astype(dtype, copy=False)
             codebook.indices.CopyFrom(writer.ints(f"{prefix}indices", indices))
         case Linear():
@@ -114,8 +115,8 @@ def _encode_linear(
     form: Linear, message: manifest_pb2.Linear, writer: StreamWriter, prefix: str
 ) -> None:
     message.type = next(kind for kind, dtype in _INT_TYPES.items() if dtype == form.ints.dtype)
-    message.scale_count = form.scales.size
-    message.scales.CopyFrom(writer.words(f"{prefix}scales", form.scales))
+    message.scale_count = form.groups
+    message.scales.CopyFrom(writer.words(f"{prefix}scales", form.scales.to_dense()))
     if form.zeros.any():
         message.zeros.CopyFrom(writer.words(f"{prefix}zeros", form.zeros))
     lowest = int(form.ints.min()) if form.ints.size else 0
@@ -219,7 +220,7 @@ def _decode_codebook(
     indices = reader.ints(message.indices, size_of(shape), dtype).reshape(shape)
     if indices.size and int(indices.max()) >= message.entries:
         raise BadStream("an index lies outside the codebook")
-    return Codebook(centroids, indices)
+    return Codebook(Dense(centroids[None]), indices)
 
 
 def _decode_linear(message: manifest_pb2.Linear, shape: Shape, reader: StreamReader) -> Linear:
@@ -245,7 +246,7 @@ def _decode_linear(message: manifest_pb2.Linear, shape: Shape, reader: StreamRea
         raise BadStream("an integer is out of range")
     # Unsigned addition wraps as two's complement does, so no wider copy is needed.
     ints = (coded + unsigned.type(message.lowest & ((1 << 8 * unsigned.itemsize) - 1))).view(target)
-    return Linear(scales, zeros, ints.reshape(shape))
+    return Linear(Dense(scales), zeros, ints.reshape(shape))
 
 
 def _decode_sparse(message: manifest_pb2.Sparse, shape: Shape, reader: StreamReader) -> Sparse:

@@ -1,12 +1,17 @@
 """The tensor forms and their exact meaning as float32.
 
 `to_dense` is exact to the bit: copies keep the 32-bit words, and where a form needs arithmetic
-(`Linear`) the operation and its rounding are fixed by the container's specification.
+(`Linear`, `Product`) the operations, their order and their rounding are fixed by the container's
+specification. Only a rotation is outside of that (see `Product`).
+
+A tensor of N elements may be cut into g groups: element i, in C order, is in group i // (N / g).
+So 1 group is the whole tensor, shape[0] groups are its rows (output channels).
 """
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -14,9 +19,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cmodel.tensors.hashing import buckets_and_signs
+
 Shape = tuple[int, ...]
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.integer[Any]]
+
+# A bfloat16 is the upper half of a float32; NumPy has no type for it, its words are uint16.
+BFLOAT16 = np.dtype(np.uint16)
+MAX_ENTRIES = 65536
 
 
 def size_of(shape: Shape) -> int:
@@ -29,17 +40,27 @@ def _check(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
+def _check_type(array: NDArray[Any], what: str, *types: type) -> None:
+    names = " or ".join(np.dtype(kind).name for kind in types)
+    _check(array.dtype in [np.dtype(kind) for kind in types], f"{what}: {names}, not {array.dtype}")
+
+
+def _check_groups(groups: int, shape: Shape) -> None:
+    size = size_of(shape)
+    _check(groups > 0 and size % groups == 0, f"{groups} groups for {size} elements")
+
+
 @dataclass(frozen=True, eq=False)
 class Dense:
-    """All values as they are: `values` of any shape; float32, or float16 that widens exactly."""
+    """All values as they are, of any shape.
 
-    values: NDArray[np.float32] | NDArray[np.float16]
+    `values` is float32; or float16, or bfloat16 as uint16 words, which widen exactly.
+    """
+
+    values: NDArray[np.float32] | NDArray[np.float16] | NDArray[np.uint16]
 
     def __post_init__(self) -> None:
-        _check(
-            self.values.dtype in (np.dtype(np.float32), np.dtype(np.float16)),
-            f"Dense holds float32 or float16, not {self.values.dtype}",
-        )
+        _check_type(self.values, "values", np.float32, np.float16, np.uint16)
 
     @property
     def shape(self) -> Shape:
@@ -48,123 +69,144 @@ class Dense:
 
     def to_dense(self) -> FloatArray:
         """Return the float32 values; a view where they are stored as such."""
+        if self.values.dtype == BFLOAT16:
+            widened: NDArray[np.uint32] = self.values.astype(np.uint32) << np.uint32(16)
+            return widened.view(np.float32)
         return self.values.astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True, eq=False)
 class Codebook:
-    """Shared values: element i is `centroids[indices[i]]` (Deep Compression, section 3).
+    """Shared values (Deep Compression, section 3): element i is an entry of its group's codebook.
 
-    `centroids` is a 1-D float32 array of 1 to 65,536 entries; `indices` has the tensor's shape and
-    is uint8 or uint16.
+    centroids : a form of shape (groups, entries), 1 to 65,536 entries; finite unless Dense float32.
+    indices : the tensor's shape, uint8 or uint16; element i is centroids[group of i, indices[i]].
     """
 
-    centroids: FloatArray
+    centroids: Form
     indices: IntArray
 
     def __post_init__(self) -> None:
+        _check(len(self.centroids.shape) == 2, "centroids have the shape (groups, entries)")
         _check(
-            self.centroids.dtype == np.float32 and self.centroids.ndim == 1,
-            "centroids are a 1-D float32 array",
+            1 <= self.entries <= MAX_ENTRIES,
+            f"a codebook has 1 to {MAX_ENTRIES} entries, not {self.entries}",
         )
-        _check(
-            1 <= self.centroids.size <= 65536,
-            f"a codebook has 1 to 65,536 entries, not {self.centroids.size}",
-        )
-        _check(
-            self.indices.dtype in (np.dtype(np.uint8), np.dtype(np.uint16)),
-            f"indices are uint8 or uint16, not {self.indices.dtype}",
-        )
+        _check_type(self.indices, "indices", np.uint8, np.uint16)
+        _check_groups(self.groups, self.shape)
         if self.indices.size:
-            _check(
-                int(self.indices.max()) < self.centroids.size,
-                "an index lies outside the codebook",
-            )
+            _check(int(self.indices.max()) < self.entries, "an index lies outside the codebook")
 
     @property
     def shape(self) -> Shape:
         """Shape of the tensor."""
         return self.indices.shape
 
+    @property
+    def groups(self) -> int:
+        """Number of codebooks."""
+        return self.centroids.shape[0]
+
+    @property
+    def entries(self) -> int:
+        """Entries of each codebook."""
+        return self.centroids.shape[1]
+
     def to_dense(self) -> FloatArray:
-        """Look every index up in the codebook; bits are copied."""
+        """Look every index up in its codebook; bits are copied."""
         # Words, not floats: a NaN's payload survives.
-        words: NDArray[np.uint32] = self.centroids.view(np.uint32)[self.indices]
-        return words.view(np.float32).reshape(self.shape)
+        words = np.ascontiguousarray(self.centroids.to_dense()).view(np.uint32)
+        if self.groups == 1:
+            looked_up: NDArray[np.uint32] = words[0][self.indices]
+            return looked_up.view(np.float32).reshape(self.shape)
+        rows = self.indices.reshape(self.groups, -1).astype(np.intp, copy=False)
+        taken: NDArray[np.uint32] = np.take_along_axis(words, rows, axis=1)
+        return taken.view(np.float32).reshape(self.shape)
 
 
 @dataclass(frozen=True, eq=False)
 class Linear:
     """Fixed point: element i is ``scale * (ints[i] - zero)``, one rounding to float32.
 
-    `ints` has the tensor's shape and is int8, uint8, int16 or uint16. `scales` (float32, finite)
-    and `zeros` (int32) have one entry for the whole tensor, or one for each index of axis 0.
+    ints : the tensor's shape; int8, uint8, int16 or uint16.
+    scales : a form of shape (groups,), finite.
+    zeros : int32, one for each group, at most 2^23 in magnitude.
     """
 
-    scales: FloatArray
+    scales: Form
     zeros: NDArray[np.int32]
     ints: IntArray
 
     def __post_init__(self) -> None:
-        _check(self.scales.dtype == np.float32 and self.scales.ndim == 1, "scales are 1-D float32")
-        _check(bool(np.isfinite(self.scales).all()), "scales are finite")
-        _check(
-            self.zeros.dtype == np.int32 and self.zeros.shape == self.scales.shape,
-            "zeros are int32, one for each scale",
-        )
-        _check(
-            self.ints.dtype in [np.dtype(t) for t in (np.int8, np.uint8, np.int16, np.uint16)],
-            f"ints are 8 or 16 bit, not {self.ints.dtype}",
-        )
-        rows = self.ints.shape[0] if self.ints.ndim else 1
-        _check(
-            self.scales.size in (1, rows),
-            f"{self.scales.size} scales fit neither the tensor nor its {rows} rows",
-        )
+        _check(len(self.scales.shape) == 1, "scales are 1-D")
+        _check(bool(np.isfinite(self.scales.to_dense()).all()), "scales are finite")
+        _check_type(self.zeros, "zeros", np.int32)
+        _check(self.zeros.shape == self.scales.shape, "there is one zero for each scale")
+        _check(bool((np.abs(self.zeros) <= 1 << 23).all()), "a zero is beyond 2^23")
+        _check_type(self.ints, "ints", np.int8, np.uint8, np.int16, np.uint16)
+        _check_groups(self.groups, self.shape)
 
     @property
     def shape(self) -> Shape:
         """Shape of the tensor."""
         return self.ints.shape
 
+    @property
+    def groups(self) -> int:
+        """Number of scales."""
+        return self.scales.shape[0]
+
     def to_dense(self) -> FloatArray:
         """Return scale * (int - zero): the difference is exact, the product rounds once."""
-        per_row = (-1,) + (1,) * (self.ints.ndim - 1) if self.scales.size > 1 else ()
-        zeros = self.zeros.reshape(per_row)
-        difference = (self.ints.astype(np.int32) - zeros).astype(np.float32)
-        dense: FloatArray = difference * self.scales.reshape(per_row)
+        ints = self.ints.reshape(self.groups, -1).astype(np.int32)
+        difference = (ints - self.zeros[:, None]).astype(np.float32)
+        dense: FloatArray = difference * self.scales.to_dense()[:, None]
         # A zero is +0 whatever the sign of its scale.
         dense += np.float32(0)
-        return dense
+        return dense.reshape(self.shape)
 
 
 @dataclass(frozen=True, eq=False)
 class Sparse:
-    """Mostly zeros: `values[j]` stands at flat position `positions[j]`, +0 everywhere else.
+    """Mostly zeros: blocks of stored values, +0 everywhere else.
 
-    `positions` is a strictly increasing 1-D int64 array (C order); `values` is a form of shape
-    ``(len(positions),)``.
+    The tensor is a matrix of shape[0] rows, cut into a grid of blocks of `block` = (height, width)
+    that divide rows and columns; (1, 1) stores single elements of a tensor of any shape.
+
+    positions : int64, strictly increasing indices into the grid of blocks in C order.
+    values : a form of shape (positions * height * width,), block after block in C order.
     """
 
     dense_shape: Shape
     positions: NDArray[np.int64]
     values: Form
+    block: tuple[int, int] = (1, 1)
 
     def __post_init__(self) -> None:
-        positions = self.positions
+        positions, size = self.positions, size_of(self.dense_shape)
+        _check(positions.dtype == np.int64 and positions.ndim == 1, "positions are 1-D int64")
+        area = self.block[0] * self.block[1]
         _check(
-            positions.dtype == np.int64 and positions.ndim == 1, "positions are a 1-D int64 array"
-        )
-        _check(
-            self.values.shape == positions.shape,
+            self.values.shape == (positions.size * area,),
             f"{positions.size} positions for values of shape {self.values.shape}",
         )
+        if self.block != (1, 1):
+            rows, columns = self._matrix
+            _check(
+                area > 0 and rows % self.block[0] == 0 and columns % self.block[1] == 0,
+                f"blocks of {self.block} do not divide a matrix of {rows} x {columns}",
+            )
         if positions.size:
             _check(
-                int(positions[0]) >= 0 and int(positions[-1]) < size_of(self.dense_shape),
+                int(positions[0]) >= 0 and int(positions[-1]) < size // area,
                 "a position lies outside the tensor",
             )
             _check(bool((np.diff(positions) > 0).all()), "positions increase strictly")
+
+    @property
+    def _matrix(self) -> tuple[int, int]:
+        rows = self.dense_shape[0] if self.dense_shape else 1
+        return rows, size_of(self.dense_shape[1:])
 
     @property
     def shape(self) -> Shape:
@@ -174,19 +216,151 @@ class Sparse:
     @property
     def density(self) -> float:
         """Fraction of the elements that are stored."""
-        return self.positions.size / max(size_of(self.dense_shape), 1)
+        return self.values.shape[0] / max(size_of(self.dense_shape), 1)
 
     def to_dense(self) -> FloatArray:
         """Scatter the values into zeros."""
         dense = np.zeros(size_of(self.dense_shape), np.uint32)
-        dense[self.positions] = self.values.to_dense().view(np.uint32)
+        words = self.values.to_dense().view(np.uint32)
+        height, width = self.block
+        if self.block == (1, 1):
+            dense[self.positions] = words
+        else:
+            rows, columns = self._matrix
+            grid = dense.reshape(rows // height, height, columns // width, width)
+            row, column = np.divmod(self.positions, columns // width)
+            grid.transpose(0, 2, 1, 3)[row, column] = words.reshape(-1, height, width)
         return dense.view(np.float32).reshape(self.dense_shape)
 
 
-Form = Dense | Codebook | Linear | Sparse
+@dataclass(frozen=True, eq=False)
+class Product:
+    """Product codes (Jegou 2011; Gong 2014), residual stages (Gong 2014), rotated (Norouzi 2013).
+
+    The tensor, its axes brought into the order `axes`, is a matrix of V rows of dimension D; each
+    row is S = D / d blocks of dimension d. A block is the sum over the T stages of one codeword
+    each; the sum runs from stage 0 on in float64 and is rounded once to float32.
+
+    dense_shape, axes : the tensor's shape, and a permutation of its axes.
+    codebooks : a form of shape (T, C, K, d); C = S, or 1 where all blocks share one codebook.
+    codes : (T, V, S), uint8 or uint16, below K.
+    rotation : float32 (D, D) or None. With it a row is rotation @ blocks, in float32 arithmetic
+        that is not fixed to the bit; `blocks` are.
+    """
+
+    dense_shape: Shape
+    axes: tuple[int, ...]
+    codebooks: Form
+    codes: IntArray
+    rotation: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        _check(sorted(self.axes) == list(range(len(self.dense_shape))), "axes are a permutation")
+        _check(len(self.codebooks.shape) == 4, "codebooks have the shape (T, C, K, d)")
+        _check_type(self.codes, "codes", np.uint8, np.uint16)
+        _check(self.codes.ndim == 3, "codes have the shape (T, V, S)")
+        stages, books, entries, dimension = self.codebooks.shape
+        _check(self.codes.shape[0] == stages, "as many stages of codes as of codebooks")
+        _check(books in (1, self.codes.shape[2]), "one codebook, or one for each block")
+        _check(1 <= entries <= MAX_ENTRIES, f"a codebook has 1 to {MAX_ENTRIES} entries")
+        _check(
+            self.codes.shape[1] * self.codes.shape[2] * dimension == size_of(self.dense_shape),
+            f"codes {self.codes.shape} of dimension {dimension} for shape {self.dense_shape}",
+        )
+        if self.codes.size:
+            _check(int(self.codes.max()) < entries, "a code lies outside its codebook")
+        if self.rotation is not None:
+            size = self.codes.shape[2] * dimension
+            _check_type(self.rotation, "rotation", np.float32)
+            _check(self.rotation.shape == (size, size), f"a rotation of {size} dimensions")
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the tensor."""
+        return self.dense_shape
+
+    def blocks(self) -> FloatArray:
+        """Return the rows before the rotation, (V, D), exact to the bit."""
+        books = self.codebooks.to_dense().astype(np.float64)
+        stages, vectors, spaces = self.codes.shape
+        space = np.arange(spaces) if books.shape[1] > 1 else np.zeros(spaces, np.intp)
+        total: NDArray[np.float64] = books[0, space, self.codes[0]]
+        for stage in range(1, stages):
+            total = total + books[stage, space, self.codes[stage]]
+        return total.astype(np.float32).reshape(vectors, -1)
+
+    def to_dense(self) -> FloatArray:
+        """Return the float32 values."""
+        rows = self.blocks()
+        if self.rotation is not None:
+            rows = rows @ self.rotation.T
+        permuted = rows.reshape([self.dense_shape[axis] for axis in self.axes])
+        return np.ascontiguousarray(permuted.transpose(np.argsort(self.axes)))
+
+
+@dataclass(frozen=True, eq=False)
+class Hashed:
+    """Random weight sharing (Chen 2015): element i is sign(i) * buckets[h(i)].
+
+    buckets : a form of shape (B,), at least one.
+    seed : of the hash, 0 to 2^32 - 1; `cmodel.tensors.hashing` has the hash.
+    signed : whether the sign hash is applied (it flips the sign bit).
+    """
+
+    dense_shape: Shape
+    buckets: Form
+    seed: int
+    signed: bool = True
+
+    def __post_init__(self) -> None:
+        _check(len(self.buckets.shape) == 1 and self.buckets.shape[0] > 0, "buckets are 1-D")
+        _check(0 <= self.seed < 1 << 32, "a seed has 32 bits")
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the tensor."""
+        return self.dense_shape
+
+    def to_dense(self) -> FloatArray:
+        """Look every element's bucket up."""
+        index, negative = buckets_and_signs(
+            size_of(self.dense_shape), self.buckets.shape[0], self.seed
+        )
+        words: NDArray[np.uint32] = self.buckets.to_dense().view(np.uint32)[index]
+        if self.signed:
+            words ^= negative.astype(np.uint32) << np.uint32(31)
+            # A zero is +0 whatever its sign hash.
+            words[words == np.uint32(1 << 31)] = 0
+        return words.view(np.float32).reshape(self.dense_shape)
+
+
+Form = Dense | Codebook | Linear | Sparse | Product | Hashed
+
+
+def stored_floats(form: Form) -> Sequence[NDArray[Any]]:
+    """Return the arrays of floats that a form stores: values, centroids, scales, buckets."""
+    match form:
+        case Dense():
+            return [form.to_dense()]
+        case Codebook():
+            return stored_floats(form.centroids)
+        case Linear():
+            return stored_floats(form.scales)
+        case Sparse():
+            return stored_floats(form.values)
+        case Hashed():
+            return stored_floats(form.buckets)
+        case Product():
+            rotation = [] if form.rotation is None else [form.rotation]
+            return [*stored_floats(form.codebooks), *rotation]
 
 
 def crc32_of(form: Form) -> int:
     """CRC-32 (zlib's) of the decoded values as little-endian float32 in C order."""
-    dense = np.ascontiguousarray(form.to_dense(), dtype="<f4")
+    return crc32_of_values(form.to_dense())
+
+
+def crc32_of_values(values: FloatArray) -> int:
+    """CRC-32 (zlib's) of little-endian float32 in C order."""
+    dense = np.ascontiguousarray(values, dtype="<f4")
     return zlib.crc32(dense.reshape(-1).view(np.uint8).data)

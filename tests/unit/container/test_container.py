@@ -47,17 +47,17 @@ def every_form(seed: int = 0) -> Net:
     net = toy_net()
     values = rng.normal(size=40).astype(np.float32)
     net.parameters["conv/0"] = Codebook(
-        np.sort(rng.normal(size=300)).astype(np.float32),
+        Dense(np.sort(rng.normal(size=(1, 300))).astype(np.float32)),
         rng.integers(0, 300, (4, 3, 3, 3)).astype(np.uint16),
     )
     net.parameters["conv/1"] = Dense(rng.normal(size=4).astype(np.float16))
     net.parameters["fc/0"] = Sparse(
         (6, 144),
         np.sort(rng.choice(864, 40, replace=False)),
-        Codebook(np.unique(values), np.argsort(np.argsort(values)).astype(np.uint8)),
+        Codebook(Dense(np.unique(values)[None]), np.argsort(np.argsort(values)).astype(np.uint8)),
     )
     net.parameters["fc/1"] = Linear(
-        rng.normal(size=6).astype(np.float32),
+        Dense(rng.normal(size=6).astype(np.float32)),
         rng.integers(-5, 5, 6).astype(np.int32),
         rng.integers(-128, 128, 6).astype(np.int8),
     )

@@ -247,7 +247,7 @@ def test_legacy_shapes_and_forms(make_net):
     expected = Engine(net).run({"data": x})["ip"]
     centroids, indices = np.unique(rounded, return_inverse=True)
     indices = indices.reshape(rounded.shape).astype(np.uint8)
-    net.parameters["ip/0"] = Codebook(centroids, indices)
+    net.parameters["ip/0"] = Codebook(Dense(centroids[None]), indices)
     assert (Engine(net).run({"data": x})["ip"] == expected).all()
     positions = np.flatnonzero(rounded)
     net.parameters["ip/0"] = Sparse(rounded.shape, positions, Dense(rounded.ravel()[positions]))

@@ -53,7 +53,7 @@ def quantize_kmeans(task: Task[Options]) -> Outcome:
     if not values.size:
         return Outcome(form)
     codebook, iterations = cluster(values, task.options, task.rng)
-    facts = {"entries": int(codebook.centroids.size), "iterations": iterations}
+    facts = {"entries": codebook.entries, "iterations": iterations}
     if isinstance(form, Sparse):
         return Outcome(Sparse(form.shape, form.positions, codebook), facts)
     return Outcome(codebook, facts)
@@ -75,7 +75,7 @@ def cluster(values: FloatArray, options: Options, rng: np.random.Generator) -> t
     centroids = centroids[used]
     renumber = (np.cumsum(used) - 1).astype(np.uint8 if centroids.size <= 256 else np.uint16)
     renumbered: NDArray[Any] = renumber[indices]
-    return Codebook(centroids, renumbered.reshape(values.shape)), iterations
+    return Codebook(Dense(centroids[None]), renumbered.reshape(values.shape)), iterations
 
 
 def initial_centroids(

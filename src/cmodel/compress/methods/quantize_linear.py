@@ -79,4 +79,4 @@ def _quantize(weights: FloatArray, options: Options) -> Linear:
         zeros = np.clip(np.rint(-low / exact), bottom, top).astype(np.int32)
     ints = np.rint(flat / exact[:, None]) + zeros[:, None]
     ints = np.clip(ints, bottom, top).astype(dtype)
-    return Linear(scales32, zeros, ints.reshape(weights.shape))
+    return Linear(Dense(scales32), zeros, ints.reshape(weights.shape))
