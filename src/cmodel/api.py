@@ -5,15 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cmodel import container
 from cmodel.caffe import load_net
 from cmodel.errors import InputError, UsageError
 from cmodel.net import Net
-
-if TYPE_CHECKING:
-    from cmodel.container import FileLayout
 
 
 def is_container(path: str | os.PathLike[str]) -> bool:
@@ -79,8 +75,8 @@ def load(
     )
 
 
-def save(net: Net, path: str | os.PathLike[str]) -> FileLayout:
-    """Write a network as a container, whole or not at all; return where its bytes went.
+def save(net: Net, path: str | os.PathLike[str]) -> int:
+    """Write a network as a container, verified, or not at all; return its bytes.
 
     Raises
     ------

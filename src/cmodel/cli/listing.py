@@ -7,65 +7,41 @@ from typing import Any
 
 from cmodel.cli.terminal import bytes_text, table
 from cmodel.container import Container, StoredTensor
-from cmodel.proto import manifest_pb2
 from cmodel.tensors import size_of
 
 
-def form_facts(form: manifest_pb2.Form, elements: int) -> dict[str, Any]:
-    """Return the form's notation, such as "sparse(codebook 32)", and its facts."""
-    kind = form.WhichOneof("kind")
-    match kind:
-        case "dense":
-            half = form.dense.type == manifest_pb2.Dense.F16
-            return {"form": "dense f16" if half else "dense f32"}
-        case "codebook":
-            entries = form.codebook.entries
-            return {"form": f"codebook {entries}", "entries": entries}
-        case "linear":
-            wide = form.linear.type in (manifest_pb2.Linear.I16, manifest_pb2.Linear.U16)
-            return {"form": f"linear {16 if wide else 8}", "scales": form.linear.scale_count}
-        case "sparse":
-            inner = form_facts(form.sparse.values, form.sparse.count)
-            density = form.sparse.count / max(elements, 1)
-            return {**inner, "form": f"sparse({inner['form']})", "density": density}
-        case _:
-            return {"form": "unknown"}
-
-
 def tensor_facts(tensor: StoredTensor) -> dict[str, Any]:
-    """Return everything that the manifest says of one tensor, as JSON data."""
+    """Return everything that the directory says of one tensor, as JSON data."""
     elements = size_of(tensor.shape)
     return {
         "name": tensor.name,
         "shape": list(tensor.shape),
         "elements": elements,
-        **form_facts(tensor.message.form, elements),
+        **tensor.stored.facts(),
         "bytes": tensor.size,
         "bits_per_weight": 8 * tensor.size / elements if elements else 0.0,
-        "crc32": f"{tensor.message.crc32:08x}",
+        "crc32": f"{tensor.crc32:08x}",
         "section": tensor.section,
         "streams": [
             {"name": stream.name, "coder": stream.coder, "bytes": stream.size}
-            for stream in tensor.layout.streams
+            for stream in tensor.stored.streams()
         ],
     }
 
 
 def layer_facts(container: Container) -> list[dict[str, Any]]:
     """Return the layers that own tensors, in order, with the facts of each tensor."""
-    from cmodel.container.manifest import keys_of
-
     network = container.manifest.network
-    keys = keys_of(network)
     layers: dict[int, dict[str, Any]] = {}
-    for tensor, place in zip(container.tensors, container.places, strict=True):
-        if place is None:
+    for tensor in container.tensors:
+        if tensor.place is None:
             continue
+        index = tensor.place[0]
         layer = layers.setdefault(
-            place[0],
+            index,
             {
-                "name": keys[place[0]],
-                "type": network.layer[place[0]].type,
+                "name": container.keys[index],
+                "type": network.layer[index].type,
                 "bytes_before": 0,
                 "bytes": 0,
                 "parameters": [],

@@ -73,7 +73,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
             seed=args.seed,
             on_progress=lambda event: update(event.done, event.total, event.what),
         )
-    with container.stored(packed, output, keep=not args.dry_run) as (path, _):
+    with container.stored(packed, output, keep=not args.dry_run) as path:
         stored = container.Container(path, max_memory=args.max_memory, threads=args.threads)
         after = None
         if before is not None:

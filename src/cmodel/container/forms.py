@@ -1,263 +1,508 @@
-"""Tensor forms <-> manifest messages and stream bytes (specification, sections 4 to 6)."""
+"""Tensor forms <-> the tensor directory and its streams (specification, section 5).
+
+`write_form` describes a form and writes its streams. `read_form` reads a description without
+touching a stream: it gives a `Stored` form, which knows its facts and decodes on demand.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
-from cmodel.codecs import CODERS, decode_ints, encode_ints, relindex
-from cmodel.errors import BadManifest, BadStream, LimitMemory, UnknownFeature
+from cmodel.codecs import relindex
+from cmodel.container.streams import Cursor, Ints, Sink, Source, StreamRef, Words
+from cmodel.errors import BadManifest, BadStream, UnknownFeature
 from cmodel.net import Shape
-from cmodel.proto import manifest_pb2
-from cmodel.tensors import Codebook, Dense, Form, Linear, Sparse, size_of
+from cmodel.tensors import (
+    MAX_ENTRIES,
+    Codebook,
+    Dense,
+    Form,
+    Hashed,
+    Linear,
+    Product,
+    Sparse,
+    size_of,
+)
 
+DENSE, CODEBOOK, LINEAR, SPARSE, PRODUCT, HASHED = range(6)
 MAX_DIMENSIONS = 32
 MAX_ELEMENTS = 1 << 40
 MAX_ZERO = 1 << 23
 
-_CODER_OF = {
-    "packed": manifest_pb2.Stream.PACKED,
-    "huffman": manifest_pb2.Stream.HUFFMAN,
-}
-_CODER_NAMES = {number: name for name, number in _CODER_OF.items()}
-_INT_TYPES: dict[manifest_pb2.Linear.Type, np.dtype[Any]] = {
-    manifest_pb2.Linear.I8: np.dtype(np.int8),
-    manifest_pb2.Linear.U8: np.dtype(np.uint8),
-    manifest_pb2.Linear.I16: np.dtype(np.int16),
-    manifest_pb2.Linear.U16: np.dtype(np.uint16),
-}
+# Variant numbers of the types, in the order of the specification.
+_FLOATS: list[np.dtype[Any]] = [np.dtype(np.float32), np.dtype(np.float16), np.dtype(np.uint16)]
+_FLOAT_NAMES = ["f32", "f16", "bf16"]
+_INTS: list[np.dtype[Any]] = [np.dtype(t) for t in (np.int8, np.uint8, np.int16, np.uint16)]
+_U8 = np.dtype(np.uint8)
+_U16 = np.dtype(np.uint16)
+
+_RELATIVE, _BITMAP = 0, 1
+
+Facts = dict[str, Any]
+
+
+def index_type(entries: int) -> np.dtype[Any]:
+    """Return the type of indices into `entries` entries."""
+    return _U8 if entries <= 256 else _U16
+
+
+def _unsigned(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return _U8 if dtype.itemsize == 1 else _U16
+
+
+# Writing
+
+
+def write_form(form: Form, sink: Sink) -> None:
+    """Describe `form` in the directory of `sink` and write its streams."""
+    match form:
+        case Dense():
+            _kind(sink, DENSE, _FLOATS.index(form.values.dtype))
+            sink.words(form.values)
+        case Codebook():
+            _kind(sink, CODEBOOK, int(form.groups != 1))
+            if form.groups != 1:
+                sink.directory.varint(form.groups)
+            sink.directory.varint(form.entries)
+            write_form(form.centroids, sink)
+            sink.ints(form.indices.astype(index_type(form.entries), copy=False))
+        case Linear():
+            _write_linear(form, sink)
+        case Sparse():
+            _write_sparse(form, sink)
+        case Product():
+            _write_product(form, sink)
+        case Hashed():
+            _kind(sink, HASHED, int(form.signed))
+            sink.directory.varint(form.buckets.shape[0])
+            sink.directory.word(form.seed)
+            write_form(form.buckets, sink)
+
+
+def _kind(sink: Sink, kind: int, variant: int) -> None:
+    sink.directory.byte(kind | variant << 4)
+
+
+def _write_linear(form: Linear, sink: Sink) -> None:
+    grouped, shifted = form.groups != 1, bool(form.zeros.any())
+    _kind(sink, LINEAR, _INTS.index(form.ints.dtype) | grouped << 2 | shifted << 3)
+    if grouped:
+        sink.directory.varint(form.groups)
+    lowest = int(form.ints.min()) if form.ints.size else 0
+    sink.directory.zigzag(lowest)
+    write_form(form.scales, sink)
+    if shifted:
+        # Two halves: a zero has up to 24 bits.
+        base = int(form.zeros.min())
+        sink.directory.zigzag(base)
+        above = (form.zeros - base).astype(np.uint32)
+        sink.ints((above & 0xFFFF).astype(np.uint16))
+        sink.ints((above >> 16).astype(np.uint16))
+    dtype = _unsigned(form.ints.dtype)
+    sink.ints((form.ints.astype(np.int32) - lowest).astype(dtype))
+
+
+def _write_sparse(form: Sparse, sink: Sink) -> None:
+    blocks = size_of(form.shape) // (form.block[0] * form.block[1])
+    blocked = form.block != (1, 1)
+    relative = _relative_index(form, blocks, sink)
+    # A bitmap costs one bit for each block; what the relative index takes is known exactly.
+    bitmap = -(-blocks // 8) < relative.size + len(relative.directory.bytes())
+    _kind(sink, SPARSE, int(blocked) | (_BITMAP if bitmap else _RELATIVE) << 1)
+    if blocked:
+        for extent in form.block:
+            sink.directory.varint(extent)
+    sink.directory.varint(form.positions.size)
+    if bitmap:
+        bits = np.zeros(blocks, np.uint8)
+        bits[form.positions] = 1
+        sink.words(np.packbits(bits, bitorder="little"))
+    else:
+        sink.directory.append(relative.directory)
+        sink.chunks += relative.chunks
+    write_form(form.values, sink)
+
+
+def _relative_index(form: Sparse, blocks: int, sink: Sink) -> Sink:
+    """Return the relative index as a sink of its own."""
+    index = Sink(sink.coders)
+    bits = relindex.best_width(form.positions, blocks)
+    symbols = relindex.encode(form.positions, blocks, bits)
+    index.directory.varint(bits)
+    index.directory.varint(symbols.size)
+    index.ints(symbols)
+    return index
+
+
+def _write_product(form: Product, sink: Sink) -> None:
+    stages, books, entries, dimension = form.codebooks.shape
+    spaces = form.codes.shape[2]
+    permuted = form.axes != tuple(range(len(form.axes)))
+    rotated = form.rotation is not None
+    shared = books == 1 and spaces > 1
+    _kind(sink, PRODUCT, int(permuted) | rotated << 1 | shared << 2)
+    if permuted:
+        for axis in form.axes:
+            sink.directory.varint(axis)
+    for number in (stages, spaces, entries, dimension):
+        sink.directory.varint(number)
+    write_form(form.codebooks, sink)
+    sink.ints(form.codes.astype(index_type(entries), copy=False))
+    if form.rotation is not None:
+        write_form(Dense(form.rotation), sink)
+
+
+# Reading
 
 
 @dataclass(frozen=True)
-class StreamLayout:
-    """Where the bytes of a tensor went: one line for each stream."""
+class StoredDense:
+    """A dense tensor in a file."""
 
-    name: str
-    coder: str
-    size: int
+    shape: Shape
+    words: Words
 
+    def streams(self) -> Iterator[StreamRef]:
+        """Yield its streams in the order of the file."""
+        yield from self.words.streams()
 
-class StreamWriter:
-    """Collects the coded streams of one tensor, in order."""
+    def facts(self) -> Facts:
+        """Return what the directory says of it."""
+        return {"form": f"dense {_FLOAT_NAMES[_FLOATS.index(self.words.dtype)]}"}
 
-    def __init__(self, coders: Sequence[str] = CODERS) -> None:
-        self.coders = coders
-        self.chunks: list[bytes] = []
-        self.layout: list[StreamLayout] = []
-
-    @property
-    def size(self) -> int:
-        """Bytes so far."""
-        return sum(len(chunk) for chunk in self.chunks)
-
-    def _append(self, name: str, coder: str, data: bytes) -> manifest_pb2.Stream:
-        self.chunks.append(data)
-        self.layout.append(StreamLayout(name, coder, len(data)))
-        return manifest_pb2.Stream(size=len(data))
-
-    def words(self, name: str, values: NDArray[Any]) -> manifest_pb2.Stream:
-        """Write an array as little-endian words."""
-        little = values.astype(values.dtype.newbyteorder("<"), copy=False)
-        return self._append(name, "raw", little.tobytes())
-
-    def ints(self, name: str, values: NDArray[Any]) -> manifest_pb2.Stream:
-        """Write unsigned integers with the coder that takes the fewest bytes."""
-        encoded = encode_ints(np.ascontiguousarray(values).reshape(-1), coders=self.coders)
-        message = self._append(name, encoded.coder, encoded.data)
-        message.coder = _CODER_OF[encoded.coder]
-        if encoded.width:
-            message.width = encoded.width
-        return message
+    def decode(self, source: Source) -> Dense:
+        """Decode it."""
+        return Dense(source.words(self.words).reshape(self.shape))
 
 
-def encode_form(form: Form, writer: StreamWriter, prefix: str = "") -> manifest_pb2.Form:
-    """Write the streams of `form` and return its message."""
-    message = manifest_pb2.Form()
-    match form:
-        case Dense():
-            dense = message.dense
-            dense.SetInParent()
-            if form.values.dtype == np.float16:
-                dense.type = manifest_pb2.Dense.F16
-            dense.values.CopyFrom(writer.words(f"{prefix}values", form.values))
-        case Codebook():
-            codebook = message.codebook
-            centroids = form.centroids.to_dense()[0]
-            codebook.entries = form.entries
-            codebook.centroids.CopyFrom(writer.words(f"{prefix}centroids", centroids))
-            dtype = _index_type(form.entries)
-            indices = form.indices.astype(dtype, copy=False)
-            codebook.indices.CopyFrom(writer.ints(f"{prefix}indices", indices))
-        case Linear():
-            _encode_linear(form, message.linear, writer, prefix)
-        case Sparse():
-            sparse = message.sparse
-            size = size_of(form.shape)
-            bits = relindex.best_width(form.positions, size)
-            symbols = relindex.encode(form.positions, size, bits)
-            sparse.count = form.positions.size
-            sparse.gap_bits = bits
-            sparse.gap_count = symbols.size
-            sparse.gaps.CopyFrom(writer.ints(f"{prefix}gaps", symbols))
-            sparse.values.CopyFrom(encode_form(form.values, writer, f"{prefix}values."))
-    return message
+@dataclass(frozen=True)
+class StoredCodebook:
+    """A codebook tensor in a file."""
+
+    shape: Shape
+    entries: int
+    centroids: Stored
+    indices: Ints
+
+    def streams(self) -> Iterator[StreamRef]:
+        """Yield its streams in the order of the file."""
+        yield from self.centroids.streams()
+        yield from self.indices.streams()
+
+    def facts(self) -> Facts:
+        """Return what the directory says of it."""
+        groups = self.centroids.shape[0]
+        form = f"codebook {self.entries}" + (f" x {groups}" if groups != 1 else "")
+        return {"form": form, "entries": self.entries, "groups": groups}
+
+    def decode(self, source: Source) -> Codebook:
+        """Decode it."""
+        indices = source.ints(self.indices).reshape(self.shape)
+        if indices.size and int(indices.max()) >= self.entries:
+            raise BadStream("an index lies outside the codebook")
+        return Codebook(self.centroids.decode(source), indices)
 
 
-def _index_type(entries: int) -> np.dtype[Any]:
-    return np.dtype(np.uint8 if entries <= 256 else np.uint16)
+@dataclass(frozen=True)
+class StoredLinear:
+    """A fixed-point tensor in a file."""
+
+    shape: Shape
+    dtype: np.dtype[Any]
+    lowest: int
+    scales: Stored
+    base: int
+    zeros: tuple[Ints, Ints] | None
+    ints: Ints
+
+    def streams(self) -> Iterator[StreamRef]:
+        """Yield its streams in the order of the file."""
+        yield from self.scales.streams()
+        for half in self.zeros or ():
+            yield from half.streams()
+        yield from self.ints.streams()
+
+    def facts(self) -> Facts:
+        """Return what the directory says of it."""
+        bits, groups = 8 * self.dtype.itemsize, self.scales.shape[0]
+        return {
+            "form": f"linear {bits}" + (f" x {groups}" if groups != 1 else ""),
+            "groups": groups,
+        }
+
+    def decode(self, source: Source) -> Linear:
+        """Decode it."""
+        scales = self.scales.decode(source)
+        if not np.isfinite(scales.to_dense()).all():
+            raise BadStream("a scale is not finite")
+        zeros = np.zeros(self.scales.shape, np.int64)
+        if self.zeros is not None:
+            low, high = (source.ints(half).astype(np.int64) for half in self.zeros)
+            zeros = self.base + low + (high << 16)
+            if zeros.size and int(np.abs(zeros).max()) > MAX_ZERO:
+                raise BadStream("a zero is out of range")
+        coded = source.ints(self.ints)
+        if coded.size and int(coded.max()) + self.lowest > np.iinfo(self.dtype).max:
+            raise BadStream("an integer is out of range")
+        # Unsigned addition wraps as two's complement does, so no wider copy is needed.
+        low_bits = self.lowest & ((1 << 8 * self.dtype.itemsize) - 1)
+        ints = (coded + coded.dtype.type(low_bits)).view(self.dtype)
+        return Linear(scales, zeros.astype(np.int32), ints.reshape(self.shape))
 
 
-def _encode_linear(
-    form: Linear, message: manifest_pb2.Linear, writer: StreamWriter, prefix: str
-) -> None:
-    message.type = next(kind for kind, dtype in _INT_TYPES.items() if dtype == form.ints.dtype)
-    message.scale_count = form.groups
-    message.scales.CopyFrom(writer.words(f"{prefix}scales", form.scales.to_dense()))
-    if form.zeros.any():
-        message.zeros.CopyFrom(writer.words(f"{prefix}zeros", form.zeros))
-    lowest = int(form.ints.min()) if form.ints.size else 0
-    if lowest:
-        message.lowest = lowest
-    unsigned = np.uint8 if form.ints.dtype.itemsize == 1 else np.uint16
-    shifted = (form.ints.astype(np.int32) - lowest).astype(unsigned)
-    message.ints.CopyFrom(writer.ints(f"{prefix}ints", shifted))
+@dataclass(frozen=True)
+class StoredSparse:
+    """A sparse tensor in a file."""
+
+    shape: Shape
+    block: tuple[int, int]
+    count: int
+    gap_bits: int
+    gaps: Ints | None
+    bitmap: Words | None
+    values: Stored
+
+    def streams(self) -> Iterator[StreamRef]:
+        """Yield its streams in the order of the file."""
+        for positions in (self.gaps, self.bitmap):
+            if positions is not None:
+                yield from positions.streams()
+        yield from self.values.streams()
+
+    def facts(self) -> Facts:
+        """Return what the directory says of it."""
+        inner = self.values.facts()
+        density = self.values.shape[0] / max(size_of(self.shape), 1)
+        block = "" if self.block == (1, 1) else f"{self.block[0]}x{self.block[1]} "
+        return {**inner, "form": f"sparse({block}{inner['form']})", "density": density}
+
+    def decode(self, source: Source) -> Sparse:
+        """Decode it."""
+        blocks = size_of(self.shape) // (self.block[0] * self.block[1])
+        source.check_elements(self.count, 8)
+        if self.gaps is not None:
+            symbols = source.ints(self.gaps)
+            positions = relindex.decode(symbols, self.count, blocks, self.gap_bits)
+        elif self.bitmap is not None:
+            source.check_elements(blocks, 1)
+            bits = np.unpackbits(source.words(self.bitmap), bitorder="little")
+            positions = np.flatnonzero(bits).astype(np.int64)
+            if positions.size != self.count or (positions >= blocks).any():
+                raise BadStream("the bitmap does not have as many bits as there are values")
+        return Sparse(self.shape, positions, self.values.decode(source), self.block)
 
 
-class StreamReader:
-    """Hands out the streams of one tensor in order; every size is checked against what is left."""
+@dataclass(frozen=True)
+class StoredProduct:
+    """A product-quantized tensor in a file."""
 
-    def __init__(self, data: memoryview, max_memory: int, threads: int = 1) -> None:
-        self._data = data
-        self._position = 0
-        self._max_memory = max_memory
-        self._threads = threads
+    shape: Shape
+    axes: tuple[int, ...]
+    codebooks: Stored
+    codes: Ints
+    codes_shape: Shape
+    rotation: Stored | None
 
-    def finish(self) -> None:
-        """Check that every byte was used."""
-        if self._position != len(self._data):
-            raise BadManifest(
-                f"{len(self._data) - self._position} bytes of the tensor belong to no stream"
-            )
+    def streams(self) -> Iterator[StreamRef]:
+        """Yield its streams in the order of the file."""
+        yield from self.codebooks.streams()
+        yield from self.codes.streams()
+        if self.rotation is not None:
+            yield from self.rotation.streams()
 
-    def check_elements(self, count: int, itemsize: int) -> None:
-        """Refuse what would take more memory than allowed, before it is allocated."""
-        if count * itemsize > self._max_memory:
-            raise LimitMemory(
-                f"decoding needs {count * itemsize} bytes, {self._max_memory} are allowed",
-                hint="--max-memory raises the limit",
-            )
+    def facts(self) -> Facts:
+        """Return what the directory says of it."""
+        stages, books, entries, dimension = self.codebooks.shape
+        text = f"product {stages}x{self.codes_shape[2]}x{entries} d{dimension}"
+        if self.rotation is not None:
+            text += " rotated"
+        return {"form": text, "entries": entries, "stages": stages, "codebooks": books}
 
-    def _take(self, stream: manifest_pb2.Stream) -> memoryview:
-        end = self._position + stream.size
-        if end > len(self._data):
-            raise BadManifest("a stream reaches beyond its tensor's bytes")
-        taken = self._data[self._position : end]
-        self._position = end
-        return taken
-
-    def words(self, stream: manifest_pb2.Stream, count: int, dtype: DTypeLike) -> NDArray[Any]:
-        """Read `count` little-endian words: a view on the file where the machine allows it."""
-        if stream.coder != manifest_pb2.Stream.RAW:
-            raise UnknownFeature("words are coded RAW in this version")
-        little = np.dtype(dtype).newbyteorder("<")
-        if stream.size != count * little.itemsize:
-            raise BadManifest(f"{stream.size} bytes for {count} words of {little.itemsize} bytes")
-        return np.frombuffer(self._take(stream), little).astype(dtype, copy=False)
-
-    def ints(self, stream: manifest_pb2.Stream, count: int, dtype: DTypeLike) -> NDArray[Any]:
-        """Decode `count` unsigned integers."""
-        kind = np.dtype(dtype)
-        self.check_elements(count, kind.itemsize)
-        if stream.coder not in _CODER_NAMES:
-            raise UnknownFeature(f"coder {stream.coder} is not known")
-        data = self._take(stream)
-        coder = _CODER_NAMES[stream.coder]
-        return decode_ints(coder, stream.width, data, count, kind, threads=self._threads)
+    def decode(self, source: Source) -> Product:
+        """Decode it."""
+        codes = source.ints(self.codes).reshape(self.codes_shape)
+        if codes.size and int(codes.max()) >= self.codebooks.shape[2]:
+            raise BadStream("a code lies outside its codebook")
+        rotation = None if self.rotation is None else self.rotation.decode(source).to_dense()
+        return Product(self.shape, self.axes, self.codebooks.decode(source), codes, rotation)
 
 
-def check_shape(dims: Sequence[int]) -> Shape:
-    """Return `dims` as a shape after checking it against the limits."""
-    shape = tuple(dims)
-    if len(shape) > MAX_DIMENSIONS or size_of(shape) > MAX_ELEMENTS:
+@dataclass(frozen=True)
+class StoredHashed:
+    """A hashed tensor in a file."""
+
+    shape: Shape
+    buckets: Stored
+    seed: int
+    signed: bool
+
+    def streams(self) -> Iterator[StreamRef]:
+        """Yield its streams in the order of the file."""
+        yield from self.buckets.streams()
+
+    def facts(self) -> Facts:
+        """Return what the directory says of it."""
+        return {"form": f"hashed({self.buckets.facts()['form']})", "buckets": self.buckets.shape[0]}
+
+    def decode(self, source: Source) -> Hashed:
+        """Decode it."""
+        return Hashed(self.shape, self.buckets.decode(source), self.seed, self.signed)
+
+
+Stored = StoredDense | StoredCodebook | StoredLinear | StoredSparse | StoredProduct | StoredHashed
+
+# What may stand within which form.
+_FLOAT_FORMS = frozenset({DENSE})
+_LEVEL_FORMS = frozenset({DENSE, LINEAR})
+_VALUE_FORMS = frozenset({DENSE, CODEBOOK, LINEAR})
+_ALL_FORMS = frozenset(range(6))
+
+
+def read_shape(cursor: Cursor) -> Shape:
+    """Read a shape and check it against the limits."""
+    rank = cursor.reader.varint(MAX_DIMENSIONS)
+    shape = tuple(cursor.reader.varint() for _ in range(rank))
+    if size_of(shape) > MAX_ELEMENTS:
         raise BadManifest(f"a tensor of shape {shape} is beyond the format's limits")
     return shape
 
 
-def decode_form(
-    message: manifest_pb2.Form, shape: Shape, reader: StreamReader, *, nested: bool = False
-) -> Form:
-    """Decode the form that `message` describes from the streams of `reader`."""
-    count = size_of(shape)
-    reader.check_elements(count, 4)
-    match message.WhichOneof("kind"):
-        case "dense":
-            half = message.dense.type == manifest_pb2.Dense.F16
-            dtype = np.float16 if half else np.float32
-            return Dense(reader.words(message.dense.values, count, dtype).reshape(shape))
-        case "codebook":
-            return _decode_codebook(message.codebook, shape, reader)
-        case "linear":
-            return _decode_linear(message.linear, shape, reader)
-        case "sparse":
-            if nested:
-                raise BadManifest("the values of a sparse form are sparse themselves")
-            return _decode_sparse(message.sparse, shape, reader)
+def read_form(
+    cursor: Cursor, shape: Shape, name: str = "", allowed: frozenset[int] = _ALL_FORMS
+) -> Stored:
+    """Read the description of a form; `name` prefixes the names of its streams."""
+    head = cursor.reader.byte()
+    kind, variant = head & 15, head >> 4
+    if kind not in _ALL_FORMS:
+        raise UnknownFeature(f"the tensor form {kind} is not known")
+    if kind not in allowed:
+        raise BadManifest(f"a form of kind {kind} may not stand at `{name}`")
+    match kind:
+        case 0:
+            if variant >= len(_FLOATS):
+                raise UnknownFeature(f"the variant {variant} of a dense form is not known")
+            words = cursor.words(f"{name}values", size_of(shape), _FLOATS[variant])
+            return StoredDense(shape, words)
+        case 1:
+            return _read_codebook(cursor, shape, name, variant)
+        case 2:
+            return _read_linear(cursor, shape, name, variant)
+        case 3:
+            return _read_sparse(cursor, shape, name, variant)
+        case 4:
+            return _read_product(cursor, shape, name, variant)
         case _:
-            raise UnknownFeature("a tensor form is not known")
+            _check_variant(variant, 1)
+            buckets = _positive(cursor.reader.varint(MAX_ELEMENTS), "buckets")
+            seed = cursor.reader.word()
+            inner = read_form(cursor, (buckets,), f"{name}buckets.", _VALUE_FORMS)
+            return StoredHashed(shape, inner, seed, bool(variant & 1))
 
 
-def _decode_codebook(
-    message: manifest_pb2.Codebook, shape: Shape, reader: StreamReader
-) -> Codebook:
-    if not 1 <= message.entries <= 65536:
-        raise BadManifest(f"a codebook of {message.entries} entries")
-    centroids = reader.words(message.centroids, message.entries, np.float32)
-    dtype = _index_type(message.entries)
-    indices = reader.ints(message.indices, size_of(shape), dtype).reshape(shape)
-    if indices.size and int(indices.max()) >= message.entries:
-        raise BadStream("an index lies outside the codebook")
-    return Codebook(Dense(centroids[None]), indices)
+def _check_variant(variant: int, known: int) -> None:
+    if variant & ~known:
+        raise UnknownFeature(f"the variant {variant} of a form is not known")
 
 
-def _decode_linear(message: manifest_pb2.Linear, shape: Shape, reader: StreamReader) -> Linear:
-    rows = shape[0] if shape else 1
-    if message.scale_count not in (1, rows) or message.type not in _INT_TYPES:
-        raise BadManifest(f"{message.scale_count} scales for a tensor of shape {shape}")
-    scales = reader.words(message.scales, message.scale_count, np.float32)
-    if not np.isfinite(scales).all():
-        raise BadStream("a scale is not finite")
-    if message.HasField("zeros"):
-        zeros = reader.words(message.zeros, message.scale_count, np.int32)
-        if zeros.size and (int(zeros.max()) > MAX_ZERO or int(zeros.min()) < -MAX_ZERO):
-            raise BadStream("a zero point is out of range")
-    else:
-        zeros = np.zeros(message.scale_count, np.int32)
-    target = _INT_TYPES[message.type]
-    unsigned: np.dtype[Any] = np.dtype(np.uint8 if target.itemsize == 1 else np.uint16)
-    bounds = np.iinfo(target)
-    if not bounds.min <= message.lowest <= bounds.max:
-        raise BadManifest(f"lowest integer {message.lowest} is out of range")
-    coded = reader.ints(message.ints, size_of(shape), unsigned)
-    if coded.size and int(coded.max()) + message.lowest > bounds.max:
-        raise BadStream("an integer is out of range")
-    # Unsigned addition wraps as two's complement does, so no wider copy is needed.
-    ints = (coded + unsigned.type(message.lowest & ((1 << 8 * unsigned.itemsize) - 1))).view(target)
-    return Linear(Dense(scales), zeros, ints.reshape(shape))
+def _positive(value: int, what: str) -> int:
+    if value < 1:
+        raise BadManifest(f"a form without {what}")
+    return value
 
 
-def _decode_sparse(message: manifest_pb2.Sparse, shape: Shape, reader: StreamReader) -> Sparse:
-    size = size_of(shape)
-    count, gap_count, bits = message.count, message.gap_count, message.gap_bits
-    if count > size or not 1 <= bits <= 8:
-        raise BadManifest(f"{count} values in a sparse tensor of {size} elements")
-    if not count <= gap_count <= count + size // ((1 << bits) - 1):
-        raise BadManifest(f"{gap_count} gap symbols cannot place {count} values")
-    symbols = reader.ints(message.gaps, gap_count, np.uint8)
-    reader.check_elements(count, 8)
-    positions = relindex.decode(symbols, count, size, bits)
-    values = decode_form(message.values, (count,), reader, nested=True)
-    return Sparse(shape, positions, values)
+def _read_groups(cursor: Cursor, shape: Shape, stated: bool) -> int:
+    groups = _positive(cursor.reader.varint(), "groups") if stated else 1
+    if size_of(shape) % groups:
+        raise BadManifest(f"{groups} groups for a tensor of shape {shape}")
+    return groups
+
+
+def _read_codebook(cursor: Cursor, shape: Shape, name: str, variant: int) -> StoredCodebook:
+    _check_variant(variant, 1)
+    groups = _read_groups(cursor, shape, bool(variant & 1))
+    entries = _positive(cursor.reader.varint(MAX_ENTRIES), "entries")
+    centroids = read_form(cursor, (groups, entries), f"{name}centroids.", _LEVEL_FORMS)
+    indices = cursor.ints(f"{name}indices", size_of(shape), index_type(entries))
+    return StoredCodebook(shape, entries, centroids, indices)
+
+
+def _read_linear(cursor: Cursor, shape: Shape, name: str, variant: int) -> StoredLinear:
+    dtype = _INTS[variant & 3]
+    groups = _read_groups(cursor, shape, bool(variant & 4))
+    lowest = cursor.reader.zigzag(1 << 16)
+    bounds = np.iinfo(dtype)
+    if not bounds.min <= lowest <= bounds.max:
+        raise BadManifest(f"the lowest integer {lowest} is out of range")
+    scales = read_form(cursor, (groups,), f"{name}scales.", _FLOAT_FORMS)
+    base, zeros = 0, None
+    if variant & 8:
+        base = cursor.reader.zigzag(MAX_ZERO)
+        low = cursor.ints(f"{name}zeros.low", groups, _U16)
+        zeros = (low, cursor.ints(f"{name}zeros.high", groups, _U16))
+    ints = cursor.ints(f"{name}ints", size_of(shape), _unsigned(dtype))
+    return StoredLinear(shape, dtype, lowest, scales, base, zeros, ints)
+
+
+def _read_sparse(cursor: Cursor, shape: Shape, name: str, variant: int) -> StoredSparse:
+    _check_variant(variant, 7)
+    block = (1, 1)
+    if variant & 1:
+        height = _positive(cursor.reader.varint(), "a block height")
+        width = _positive(cursor.reader.varint(), "a block width")
+        block = (height, width)
+        rows = shape[0] if shape else 1
+        if block == (1, 1) or rows % height or size_of(shape[1:]) % width:
+            raise BadManifest(f"blocks of {block} in a tensor of shape {shape}")
+    area = block[0] * block[1]
+    blocks = size_of(shape) // area
+    count = cursor.reader.varint()
+    if count > blocks:
+        raise BadManifest(f"{count} values in a sparse tensor of {blocks}")
+    gap_bits, gaps, bitmap = 0, None, None
+    match variant >> 1:
+        case 0:
+            gap_bits = _positive(cursor.reader.varint(8), "gap bits")
+            symbols = cursor.reader.varint()
+            if not count <= symbols <= count + blocks // ((1 << gap_bits) - 1):
+                raise BadManifest(f"{symbols} gap symbols cannot place {count} values")
+            gaps = cursor.ints(f"{name}gaps", symbols, _U8)
+        case 1:
+            bitmap = cursor.words(f"{name}bitmap", -(-blocks // 8), _U8)
+        case coder:
+            raise UnknownFeature(f"the position coder {coder} of a sparse form is not known")
+    values = read_form(cursor, (count * area,), f"{name}values.", _VALUE_FORMS)
+    return StoredSparse(shape, block, count, gap_bits, gaps, bitmap, values)
+
+
+def _read_product(cursor: Cursor, shape: Shape, name: str, variant: int) -> StoredProduct:
+    _check_variant(variant, 7)
+    axes = tuple(range(len(shape)))
+    if variant & 1:
+        axes = tuple(cursor.reader.varint(MAX_DIMENSIONS) for _ in shape)
+        if sorted(axes) != list(range(len(shape))):
+            raise BadManifest(f"the axes {axes} are no permutation")
+    stages = _positive(cursor.reader.varint(256), "stages")
+    spaces = _positive(cursor.reader.varint(), "blocks")
+    entries = _positive(cursor.reader.varint(MAX_ENTRIES), "entries")
+    dimension = _positive(cursor.reader.varint(), "a dimension")
+    vectors, rest = divmod(size_of(shape), spaces * dimension)
+    if rest:
+        raise BadManifest(f"blocks of {spaces} x {dimension} in a tensor of shape {shape}")
+    books = 1 if variant & 4 else spaces
+    book_shape = (stages, books, entries, dimension)
+    if size_of(book_shape) > MAX_ELEMENTS:
+        raise BadManifest(f"codebooks of shape {book_shape} are beyond the format's limits")
+    codebooks = read_form(cursor, book_shape, f"{name}codebooks.", _LEVEL_FORMS)
+    codes_shape = (stages, vectors, spaces)
+    codes = cursor.ints(f"{name}codes", size_of(codes_shape), index_type(entries))
+    rotation = None
+    if variant & 2:
+        size = spaces * dimension
+        if size * size > MAX_ELEMENTS:
+            raise BadManifest(f"a rotation of {size} dimensions is beyond the format's limits")
+        rotation = read_form(cursor, (size, size), f"{name}rotation.", _FLOAT_FORMS)
+    return StoredProduct(shape, axes, codebooks, codes, codes_shape, rotation)

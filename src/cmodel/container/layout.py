@@ -18,7 +18,7 @@ from cmodel.errors import (
 )
 
 SIGNATURE = b"\x89CMD\r\n\x1a\n"
-VERSION = (0, 1)
+VERSION = (0, 2)
 HEADER_SIZE = 32
 ENTRY_SIZE = 32
 MAX_SECTIONS = 65536

@@ -7,6 +7,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from cmodel.container.directory import Place
 from cmodel.errors import BadManifest, UnknownFeature
 from cmodel.net import InputTransform, Layer, Net, Parameters, UnknownField, layer_keys
 from cmodel.proto import caffe_pb2, manifest_pb2
@@ -81,32 +82,13 @@ def parse_manifest(data: bytes) -> manifest_pb2.Manifest:
     return manifest
 
 
-def tensor_places(manifest: manifest_pb2.Manifest) -> list[tuple[int, int] | None]:
-    """Return for each tensor its (layer index, blob index), None for the mean image."""
-    places: list[tuple[int, int] | None] = []
-    previous = (-1, -1)
-    for tensor in manifest.tensor:
-        if tensor.role == manifest_pb2.Tensor.MEAN_IMAGE:
-            if None in places:
-                raise BadManifest("more than one mean image")
-            places.append(None)
-            continue
-        implied = previous[1] + 1 if tensor.layer == previous[0] else 0
-        place = (tensor.layer, tensor.blob if tensor.HasField("blob") else implied)
-        if place <= previous or place[0] >= len(manifest.network.layer):
-            raise BadManifest(f"a tensor is out of order: layer {place[0]}, blob {place[1]}")
-        places.append(place)
-        previous = place
-    return places
-
-
 def keys_of(network: caffe_pb2.NetParameter) -> list[str]:
     """Return the unique key of each layer of the network."""
     return layer_keys(layer.name for layer in network.layer)
 
 
 def layer_parameters(
-    network: caffe_pb2.NetParameter, places: Sequence[tuple[int, int] | None]
+    network: caffe_pb2.NetParameter, places: Sequence[Place | None]
 ) -> list[list[str]]:
     """Return for each layer the names of its tensors; shared ones have their owner's name."""
     keys = keys_of(network)
@@ -153,8 +135,10 @@ def _pair(height: int, width: int) -> tuple[int, int] | None:
     return (height, width) if height and width else None
 
 
-def read_net(manifest: manifest_pb2.Manifest, parameters: Parameters) -> Net:
-    """Return the net that the manifest describes, with the given parameters."""
+def read_net(
+    manifest: manifest_pb2.Manifest, places: Sequence[Place | None], parameters: Parameters
+) -> Net:
+    """Return the net that the manifest describes; `places` of its tensors, in their order."""
     keys = keys_of(manifest.network)
     header = caffe_pb2.NetParameter()
     header.CopyFrom(manifest.network)
@@ -163,7 +147,7 @@ def read_net(manifest: manifest_pb2.Manifest, parameters: Parameters) -> Net:
     for entry in manifest.unknown:
         field = UnknownField(entry.path, text=entry.text, wire=entry.wire)
         unknown[entry.layer].append(field)
-    names = layer_parameters(manifest.network, tensor_places(manifest))
+    names = layer_parameters(manifest.network, places)
     layers = [
         Layer(param, key, names[index], tuple(unknown[index + 1]))
         for index, (key, param) in enumerate(zip(keys, manifest.network.layer, strict=True))

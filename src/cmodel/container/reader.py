@@ -8,27 +8,21 @@ import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cmodel.container import layout
-from cmodel.container.forms import (
-    StreamLayout,
-    StreamReader,
-    check_shape,
-    decode_form,
-)
+from cmodel.container.directory import MEAN_IMAGE_NAME, StoredTensor, read_directory
 from cmodel.container.manifest import (
     keys_of,
     layer_parameters,
     parse_manifest,
     read_net,
     read_transform,
-    tensor_places,
 )
-from cmodel.container.writer import MEAN_IMAGE_NAME, TensorLayout
+from cmodel.container.streams import Source
 from cmodel.errors import (
     BadManifest,
     ChecksumMismatch,
@@ -36,30 +30,12 @@ from cmodel.errors import (
     InputError,
     LimitMemory,
 )
-from cmodel.net import Net, ParameterLoader, Parameters, Shape, parameter_name
-from cmodel.proto import manifest_pb2
+from cmodel.net import Net, ParameterLoader, Parameters
 from cmodel.tensors import Form, crc32_of, size_of
 from cmodel.threads import available_threads
 
 MAX_MEMORY = 4 << 30
 MAX_TEXT = 64 << 20
-
-
-@dataclass(frozen=True)
-class StoredTensor:
-    """A tensor of the file: where its bytes are and what the manifest says of it."""
-
-    name: str
-    shape: Shape
-    section: int
-    offset: int
-    size: int
-    message: manifest_pb2.Tensor
-
-    @property
-    def layout(self) -> TensorLayout:
-        """Its streams and their sizes."""
-        return TensorLayout(self.name, self.shape, tuple(_streams(self.message.form, "")))
 
 
 class Container:
@@ -86,10 +62,10 @@ class Container:
             self._data = _map(self.path)
             self.sections, self.alignment_log2 = layout.parse_head(self._data)
             self.manifest = parse_manifest(self.section_bytes(0))
-            self.places = tensor_places(self.manifest)
-            # Raises where the blobs of a layer have gaps.
-            layer_parameters(self.manifest.network, self.places)
+            self.keys = keys_of(self.manifest.network)
             self.tensors = self._find_tensors()
+            # Raises where the blobs of a layer have gaps.
+            layer_parameters(self.manifest.network, [tensor.place for tensor in self.tensors])
         self._by_name = {tensor.name: tensor for tensor in self.tensors}
 
     @contextmanager
@@ -148,36 +124,28 @@ class Container:
         return data
 
     def _find_tensors(self) -> list[StoredTensor]:
-        keys = keys_of(self.manifest.network)
-        used = dict.fromkeys(
-            (i for i, section in enumerate(self.sections) if section.type == layout.DATA), 0
-        )
-        tensors = []
-        current, total = -1, 0
-        for message, place in zip(self.manifest.tensor, self.places, strict=True):
-            name = MEAN_IMAGE_NAME if place is None else parameter_name(keys[place[0]], place[1])
-            if message.HasField("section"):
-                if message.section < current:
-                    raise BadManifest(f"the tensor `{name}` is out of order")
-                current = message.section
-            if current not in used:
-                raise BadManifest(f"the tensor `{name}` lies in no data section")
-            shape = check_shape(message.dim)
-            size = sum(stream.size for stream in _streams(message.form, ""))
-            offset = used[current]
-            used[current] += size
-            if used[current] > self.sections[current].stored_size:
-                raise BadManifest(f"the tensor `{name}` reaches beyond its section")
-            tensors.append(StoredTensor(name, shape, current, offset, size, message))
-            total += 4 * size_of(shape)
+        data = [i for i, section in enumerate(self.sections) if section.type == layout.DATA]
+        if not self.manifest.directory:
+            if data:
+                raise BadManifest("there are data sections and no tensors")
+            return []
+        tensors = read_directory(self.manifest.directory, self.keys)
+        ends = dict.fromkeys(data, 0)
+        for index, tensor in enumerate(tensors):
+            if tensor.section >= len(data):
+                raise BadManifest(f"the tensor `{tensor.name}` lies in no data section")
+            tensors[index] = replace(tensor, section=data[tensor.section])
+            ends[data[tensor.section]] += tensor.size
+        for section, end in ends.items():
+            size = self.sections[section].stored_size
+            if end != size:
+                raise BadManifest(f"section {section} has {size} bytes, its tensors take {end}")
+        total = sum(4 * size_of(tensor.shape) for tensor in tensors)
         if total > self.max_memory:
             raise LimitMemory(
                 f"the tensors decode to {total} bytes, {self.max_memory} are allowed",
                 hint="--max-memory raises the limit",
             )
-        for index, end in used.items():
-            if end != self.sections[index].stored_size:
-                raise BadManifest(f"bytes of section {index} belong to no tensor")
         return tensors
 
     def form(self, name: str) -> Form:
@@ -192,15 +160,14 @@ class Container:
         with self._errors(f", tensor `{name}`"):
             self.check_section(tensor.section)
             start = self.sections[tensor.section].offset + tensor.offset
-            reader = StreamReader(
-                self._data[start : start + tensor.size], self.max_memory, self.threads
-            )
+            data = self._data[start : start + tensor.size]
+            source = Source(data, self.max_memory, self.threads, tensor.offset)
+            source.check_elements(size_of(tensor.shape), 4)
             try:
-                form = decode_form(tensor.message.form, tensor.shape, reader)
+                form = tensor.stored.decode(source)
             except ValueError as error:
                 # The forms check their own rules; here a broken one is a broken file.
                 raise BadManifest(f"the form is not valid: {error}") from error
-            reader.finish()
         return form
 
     def check_tensor(self, name: str) -> None:
@@ -211,7 +178,7 @@ class Container:
         ChecksumMismatch, and what `form` raises
         """
         form = self.form(name)
-        expected = self._by_name[name].message.crc32
+        expected = self._by_name[name].crc32
         if crc32_of(form) != expected:
             raise ChecksumMismatch(
                 f"it decodes to CRC-32 {crc32_of(form):08x}, the manifest says {expected:08x}",
@@ -257,7 +224,7 @@ class Container:
         if MEAN_IMAGE_NAME in self._by_name:
             mean = self.form(MEAN_IMAGE_NAME).to_dense()
         with self._errors():
-            net = read_net(self.manifest, parameters)
+            net = read_net(self.manifest, [tensor.place for tensor in self.tensors], parameters)
             net.transform = read_transform(self.manifest, mean)
         net.labels = self.labels()
         net.notes = self.notes()
@@ -279,28 +246,3 @@ def _map(path: Path) -> memoryview:
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except OSError as error:
         raise InputError(f"cannot read it: {error.strerror}") from error
-
-
-def _streams(form: manifest_pb2.Form, prefix: str) -> Iterator[StreamLayout]:
-    """Yield the streams of a form in the order in which they lie in the file."""
-
-    def entry(name: str, stream: manifest_pb2.Stream) -> StreamLayout:
-        coders = manifest_pb2.Stream.Coder
-        known = stream.coder in coders.values()
-        coder = coders.Name(stream.coder).lower() if known else str(stream.coder)
-        return StreamLayout(f"{prefix}{name}", coder, stream.size)
-
-    match form.WhichOneof("kind"):
-        case "dense":
-            yield entry("values", form.dense.values)
-        case "codebook":
-            yield entry("centroids", form.codebook.centroids)
-            yield entry("indices", form.codebook.indices)
-        case "linear":
-            yield entry("scales", form.linear.scales)
-            if form.linear.HasField("zeros"):
-                yield entry("zeros", form.linear.zeros)
-            yield entry("ints", form.linear.ints)
-        case "sparse":
-            yield entry("gaps", form.sparse.gaps)
-            yield from _streams(form.sparse.values, f"{prefix}values.")

@@ -8,19 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cmodel.container.verify import verify
-from cmodel.container.writer import FileLayout, write_to
+from cmodel.container.writer import write_to
 from cmodel.files import atomic_path
 from cmodel.net import Net
 
 
 @contextmanager
-def stored(
-    net: Net, path: str | os.PathLike[str], *, keep: bool = True
-) -> Iterator[tuple[Path, FileLayout]]:
+def stored(net: Net, path: str | os.PathLike[str], *, keep: bool = True) -> Iterator[Path]:
     """Write `net` to a temporary file, verify it, and move it to `path` at the end of the block.
 
-    The block gets the temporary file and its layout, so that it can measure before it decides: an
-    error in it, or `keep` = False, leaves `path` as it was.
+    The block gets the temporary file, so that it can measure before it decides: an error in it, or
+    `keep` = False, leaves `path` as it was.
 
     Raises
     ------
@@ -29,16 +27,16 @@ def stored(
     """
     with atomic_path(path, keep=keep) as temporary:
         with temporary.open("wb") as file:
-            layout = write_to(file, net)
+            write_to(file, net)
         for damage in verify(temporary).damages:
             raise damage.error
-        yield temporary, layout
+        yield temporary
 
 
-def write(net: Net, path: str | os.PathLike[str]) -> FileLayout:
-    """Write `net` as a container to `path`, verified, or not at all; see `stored`.
+def write(net: Net, path: str | os.PathLike[str]) -> int:
+    """Write `net` as a container to `path`, verified, or not at all; return its bytes.
 
-    The same net gives the same bytes on every machine.
+    The same net gives the same bytes on every machine. Errors as `stored`.
     """
-    with stored(net, path) as (_, layout):
-        return layout
+    with stored(net, path) as temporary:
+        return temporary.stat().st_size

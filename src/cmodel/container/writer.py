@@ -10,43 +10,16 @@ from typing import BinaryIO, cast
 
 from cmodel.codecs import CODERS
 from cmodel.container import layout
-from cmodel.container.forms import StreamLayout, StreamWriter, encode_form
+from cmodel.container.directory import Place, write_directory, write_tensor
 from cmodel.container.manifest import build_manifest
+from cmodel.container.streams import Sink
 from cmodel.errors import NetError
-from cmodel.net import Net, Shape
-from cmodel.proto import manifest_pb2
-from cmodel.tensors import Dense, Form, crc32_of
+from cmodel.net import Net
+from cmodel.tensors import Dense, Form
 
 # Below this many payload bytes, padding and a section per tensor would weigh more than they serve.
 SMALL_PAYLOAD = 1 << 20
 ALIGNMENT_LOG2 = 6
-MEAN_IMAGE_NAME = ":mean"
-
-# (layer index, blob index)
-Place = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class TensorLayout:
-    """What a tensor takes in the file."""
-
-    name: str
-    shape: Shape
-    streams: tuple[StreamLayout, ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes of its streams."""
-        return sum(stream.size for stream in self.streams)
-
-
-@dataclass(frozen=True)
-class FileLayout:
-    """What was written: bytes in all, of the manifest, and of each tensor."""
-
-    size: int
-    manifest_size: int
-    tensors: tuple[TensorLayout, ...]
 
 
 @dataclass(frozen=True)
@@ -61,8 +34,8 @@ class _Part:
         return sum(len(chunk) for chunk in self.chunks)
 
 
-def write_to(file: BinaryIO, net: Net, *, coders: Sequence[str] = CODERS) -> FileLayout:
-    """Write `net` as a container to an open file and return its layout.
+def write_to(file: BinaryIO, net: Net, *, coders: Sequence[str] = CODERS) -> int:
+    """Write `net` as a container to an open file and return the number of bytes.
 
     The same net gives the same bytes on every machine. `coders` bounds the choice of coders.
 
@@ -70,70 +43,48 @@ def write_to(file: BinaryIO, net: Net, *, coders: Sequence[str] = CODERS) -> Fil
     ------
     NetError : a parameter belongs to no layer.
     """
-    manifest = build_manifest(net)
-    writers: list[StreamWriter] = []
-    layouts: list[TensorLayout] = []
-    previous = (-1, -1)
-    for name, place, form in _tensors(net):
-        tensor = manifest.tensor.add()
-        previous = _place(tensor, place, previous)
-        tensor.dim.extend(form.shape)
-        tensor.crc32 = crc32_of(form)
-        writer = StreamWriter(coders)
-        tensor.form.CopyFrom(encode_form(form, writer))
-        writers.append(writer)
-        layouts.append(TensorLayout(name, form.shape, tuple(writer.layout)))
-    small = sum(writer.size for writer in writers) < SMALL_PAYLOAD
+    tensors = []
+    for place, form in _tensors(net):
+        sink = Sink(coders)
+        write_tensor(form, sink)
+        tensors.append((place, sink))
+    small = sum(sink.size for _, sink in tensors) < SMALL_PAYLOAD
     if small:
-        data = [_data_part([chunk for writer in writers for chunk in writer.chunks])]
-        if writers:
-            manifest.tensor[0].section = 1
-        else:
-            data = []
+        chunks = [chunk for _, sink in tensors for chunk in sink.chunks]
+        data = [_data_part(chunks)] if tensors else []
     else:
-        data = [_data_part(writer.chunks) for writer in writers]
-        for index, tensor in enumerate(manifest.tensor):
-            tensor.section = 1 + index
-    head = _deflated_part(layout.MANIFEST, 0, manifest.SerializeToString(deterministic=True))
-    parts = [head, *data]
+        data = [_data_part(sink.chunks) for _, sink in tensors]
+    manifest = build_manifest(net)
+    if tensors:
+        manifest.directory = write_directory(tensors, own_sections=not small)
+    parts = [
+        _deflated_part(layout.MANIFEST, 0, manifest.SerializeToString(deterministic=True)),
+        *data,
+    ]
     if net.labels:
         text = "".join(f"{label}\n" for label in net.labels)
         parts.append(_deflated_part(layout.LABELS, layout.ANCILLARY, text.encode()))
     if net.notes:
         notes = json.dumps(net.notes, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         parts.append(_deflated_part(layout.NOTES, layout.ANCILLARY, notes.encode()))
-    size = _write_parts(file, parts, 0 if small else ALIGNMENT_LOG2)
-    return FileLayout(size, head.size, tuple(layouts))
+    return _write_parts(file, parts, 0 if small else ALIGNMENT_LOG2)
 
 
-def _tensors(net: Net) -> list[tuple[str, Place | None, Form]]:
-    """Return name, place and form of every tensor in the order of the file."""
-    found: list[tuple[str, Place | None, Form]] = []
+def _tensors(net: Net) -> list[tuple[Place, Form]]:
+    """Return place and form of every tensor in the order of the file."""
+    found: list[tuple[Place, Form]] = []
     done: set[str] = set()
     for index, layer in enumerate(net.layers):
         for blob, name in enumerate(layer.parameters):
             if name not in done:
                 done.add(name)
-                found.append((name, (index, blob), cast(Form, net.parameters[name])))
+                found.append(((index, blob), cast(Form, net.parameters[name])))
     for name in net.parameters:
         if name not in done:
             raise NetError(f"the parameter `{name}` belongs to no layer")
     if net.transform is not None and net.transform.mean_image is not None:
-        found.append((MEAN_IMAGE_NAME, None, Dense(net.transform.mean_image)))
+        found.append(((len(net.layers), 0), Dense(net.transform.mean_image)))
     return found
-
-
-def _place(tensor: manifest_pb2.Tensor, place: Place | None, previous: Place) -> Place:
-    """State where a tensor belongs; return the place that the next one follows."""
-    if place is None:
-        tensor.role = manifest_pb2.Tensor.MEAN_IMAGE
-        return previous
-    layer, blob = place
-    tensor.layer = layer
-    # The blob number is left out where it is the one that a reader expects.
-    if blob != (previous[1] + 1 if previous[0] == layer else 0):
-        tensor.blob = blob
-    return place
 
 
 def _data_part(chunks: Sequence[bytes]) -> _Part:

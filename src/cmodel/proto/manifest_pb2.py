@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from cmodel.proto import caffe_pb2 as cmodel_dot_caffe__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x63model/manifest.proto\x12\x10\x63model.container\x1a\x12\x63model/caffe.proto\"\xd4\x01\n\x08Manifest\x12+\n\x07network\x18\x01 \x01(\x0b\x32\x1a.cmodel.caffe.NetParameter\x12/\n\x07unknown\x18\x02 \x03(\x0b\x32\x1e.cmodel.container.UnknownField\x12(\n\x06tensor\x18\x03 \x03(\x0b\x32\x18.cmodel.container.Tensor\x12.\n\ttransform\x18\x04 \x01(\x0b\x32\x1b.cmodel.container.Transform\x12\x10\n\x08required\x18\x05 \x03(\t\"G\n\x0cUnknownField\x12\r\n\x05layer\x18\x01 \x01(\r\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0c\n\x04wire\x18\x04 \x01(\x0c\"\x8a\x02\n\tTransform\x12\x15\n\rresize_height\x18\x01 \x01(\r\x12\x14\n\x0cresize_width\x18\x02 \x01(\r\x12\x13\n\x0b\x63rop_height\x18\x03 \x01(\r\x12\x12\n\ncrop_width\x18\x04 \x01(\r\x12\x11\n\x05scale\x18\x05 \x03(\x01\x42\x02\x10\x01\x12\x16\n\nmean_value\x18\x06 \x03(\x01\x42\x02\x10\x01\x12?\n\rchannel_order\x18\x07 \x01(\x0e\x32(.cmodel.container.Transform.ChannelOrder\";\n\x0c\x43hannelOrder\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x07\n\x03\x42GR\x10\x01\x12\x07\n\x03RGB\x10\x02\x12\x08\n\x04GRAY\x10\x03\"\xd0\x01\n\x06Tensor\x12\r\n\x05layer\x18\x01 \x01(\r\x12\x0f\n\x03\x64im\x18\x02 \x03(\x04\x42\x02\x10\x01\x12$\n\x04\x66orm\x18\x03 \x01(\x0b\x32\x16.cmodel.container.Form\x12\r\n\x05\x63rc32\x18\x04 \x01(\x07\x12\x0f\n\x07section\x18\x05 \x01(\r\x12+\n\x04role\x18\x06 \x01(\x0e\x32\x1d.cmodel.container.Tensor.Role\x12\x0c\n\x04\x62lob\x18\x07 \x01(\r\"%\n\x04Role\x12\r\n\tPARAMETER\x10\x00\x12\x0e\n\nMEAN_IMAGE\x10\x01\"\xc0\x01\n\x04\x46orm\x12(\n\x05\x64\x65nse\x18\x01 \x01(\x0b\x32\x17.cmodel.container.DenseH\x00\x12.\n\x08\x63odebook\x18\x02 \x01(\x0b\x32\x1a.cmodel.container.CodebookH\x00\x12*\n\x06linear\x18\x03 \x01(\x0b\x32\x18.cmodel.container.LinearH\x00\x12*\n\x06sparse\x18\x04 \x01(\x0b\x32\x18.cmodel.container.SparseH\x00\x42\x06\n\x04kind\"\x7f\n\x06Stream\x12-\n\x05\x63oder\x18\x01 \x01(\x0e\x32\x1e.cmodel.container.Stream.Coder\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\r\n\x05width\x18\x03 \x01(\r\")\n\x05\x43oder\x12\x07\n\x03RAW\x10\x00\x12\n\n\x06PACKED\x10\x01\x12\x0b\n\x07HUFFMAN\x10\x02\"w\n\x05\x44\x65nse\x12*\n\x04type\x18\x01 \x01(\x0e\x32\x1c.cmodel.container.Dense.Type\x12(\n\x06values\x18\x02 \x01(\x0b\x32\x18.cmodel.container.Stream\"\x18\n\x04Type\x12\x07\n\x03\x46\x33\x32\x10\x00\x12\x07\n\x03\x46\x31\x36\x10\x01\"s\n\x08\x43odebook\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\r\x12+\n\tcentroids\x18\x02 \x01(\x0b\x32\x18.cmodel.container.Stream\x12)\n\x07indices\x18\x03 \x01(\x0b\x32\x18.cmodel.container.Stream\"\xff\x01\n\x06Linear\x12+\n\x04type\x18\x01 \x01(\x0e\x32\x1d.cmodel.container.Linear.Type\x12\x13\n\x0bscale_count\x18\x02 \x01(\r\x12(\n\x06scales\x18\x03 \x01(\x0b\x32\x18.cmodel.container.Stream\x12\'\n\x05zeros\x18\x04 \x01(\x0b\x32\x18.cmodel.container.Stream\x12\x0e\n\x06lowest\x18\x05 \x01(\x11\x12&\n\x04ints\x18\x06 \x01(\x0b\x32\x18.cmodel.container.Stream\"(\n\x04Type\x12\x06\n\x02I8\x10\x00\x12\x06\n\x02U8\x10\x01\x12\x07\n\x03I16\x10\x02\x12\x07\n\x03U16\x10\x03\"\x8c\x01\n\x06Sparse\x12\r\n\x05\x63ount\x18\x01 \x01(\x04\x12\x10\n\x08gap_bits\x18\x02 \x01(\r\x12\x11\n\tgap_count\x18\x03 \x01(\x04\x12&\n\x04gaps\x18\x04 \x01(\x0b\x32\x18.cmodel.container.Stream\x12&\n\x06values\x18\x05 \x01(\x0b\x32\x16.cmodel.container.Form')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x63model/manifest.proto\x12\x10\x63model.container\x1a\x12\x63model/caffe.proto\"\xbd\x01\n\x08Manifest\x12+\n\x07network\x18\x01 \x01(\x0b\x32\x1a.cmodel.caffe.NetParameter\x12/\n\x07unknown\x18\x02 \x03(\x0b\x32\x1e.cmodel.container.UnknownField\x12\x11\n\tdirectory\x18\x03 \x01(\x0c\x12.\n\ttransform\x18\x04 \x01(\x0b\x32\x1b.cmodel.container.Transform\x12\x10\n\x08required\x18\x05 \x03(\t\"G\n\x0cUnknownField\x12\r\n\x05layer\x18\x01 \x01(\r\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0c\n\x04wire\x18\x04 \x01(\x0c\"\x8a\x02\n\tTransform\x12\x15\n\rresize_height\x18\x01 \x01(\r\x12\x14\n\x0cresize_width\x18\x02 \x01(\r\x12\x13\n\x0b\x63rop_height\x18\x03 \x01(\r\x12\x12\n\ncrop_width\x18\x04 \x01(\r\x12\x11\n\x05scale\x18\x05 \x03(\x01\x42\x02\x10\x01\x12\x16\n\nmean_value\x18\x06 \x03(\x01\x42\x02\x10\x01\x12?\n\rchannel_order\x18\x07 \x01(\x0e\x32(.cmodel.container.Transform.ChannelOrder\";\n\x0c\x43hannelOrder\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x07\n\x03\x42GR\x10\x01\x12\x07\n\x03RGB\x10\x02\x12\x08\n\x04GRAY\x10\x03')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,36 +36,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRANSFORM'].fields_by_name['scale']._serialized_options = b'\020\001'
   _globals['_TRANSFORM'].fields_by_name['mean_value']._loaded_options = None
   _globals['_TRANSFORM'].fields_by_name['mean_value']._serialized_options = b'\020\001'
-  _globals['_TENSOR'].fields_by_name['dim']._loaded_options = None
-  _globals['_TENSOR'].fields_by_name['dim']._serialized_options = b'\020\001'
   _globals['_MANIFEST']._serialized_start=64
-  _globals['_MANIFEST']._serialized_end=276
-  _globals['_UNKNOWNFIELD']._serialized_start=278
-  _globals['_UNKNOWNFIELD']._serialized_end=349
-  _globals['_TRANSFORM']._serialized_start=352
-  _globals['_TRANSFORM']._serialized_end=618
-  _globals['_TRANSFORM_CHANNELORDER']._serialized_start=559
-  _globals['_TRANSFORM_CHANNELORDER']._serialized_end=618
-  _globals['_TENSOR']._serialized_start=621
-  _globals['_TENSOR']._serialized_end=829
-  _globals['_TENSOR_ROLE']._serialized_start=792
-  _globals['_TENSOR_ROLE']._serialized_end=829
-  _globals['_FORM']._serialized_start=832
-  _globals['_FORM']._serialized_end=1024
-  _globals['_STREAM']._serialized_start=1026
-  _globals['_STREAM']._serialized_end=1153
-  _globals['_STREAM_CODER']._serialized_start=1112
-  _globals['_STREAM_CODER']._serialized_end=1153
-  _globals['_DENSE']._serialized_start=1155
-  _globals['_DENSE']._serialized_end=1274
-  _globals['_DENSE_TYPE']._serialized_start=1250
-  _globals['_DENSE_TYPE']._serialized_end=1274
-  _globals['_CODEBOOK']._serialized_start=1276
-  _globals['_CODEBOOK']._serialized_end=1391
-  _globals['_LINEAR']._serialized_start=1394
-  _globals['_LINEAR']._serialized_end=1649
-  _globals['_LINEAR_TYPE']._serialized_start=1609
-  _globals['_LINEAR_TYPE']._serialized_end=1649
-  _globals['_SPARSE']._serialized_start=1652
-  _globals['_SPARSE']._serialized_end=1792
+  _globals['_MANIFEST']._serialized_end=253
+  _globals['_UNKNOWNFIELD']._serialized_start=255
+  _globals['_UNKNOWNFIELD']._serialized_end=326
+  _globals['_TRANSFORM']._serialized_start=329
+  _globals['_TRANSFORM']._serialized_end=595
+  _globals['_TRANSFORM_CHANNELORDER']._serialized_start=536
+  _globals['_TRANSFORM_CHANNELORDER']._serialized_end=595
 # @@protoc_insertion_point(module_scope)

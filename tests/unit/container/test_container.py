@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 
 import numpy as np
 import pytest
 from tests.nets import make_net, toy_net
+from tests.unit.container.making import (
+    every_form,
+    more_forms,
+    packed,
+    resealed,
+    rotated_forms,
+    write,
+)
 
 from cmodel import container
 from cmodel.container import layout
@@ -16,7 +23,6 @@ from cmodel.errors import (
     BadManifest,
     BadSignature,
     BadVersion,
-    ChecksumMismatch,
     CmodelError,
     LimitMemory,
     NetError,
@@ -25,52 +31,17 @@ from cmodel.errors import (
     Truncated,
     UnknownFeature,
 )
-from cmodel.net import InputTransform, Net, UnknownField
-from cmodel.proto import manifest_pb2
-from cmodel.tensors import Codebook, Dense, Linear, Sparse
+from cmodel.net import InputTransform, UnknownField
+from cmodel.tensors import Dense
 
 
-def packed(net: Net) -> bytes:
-    file = io.BytesIO()
-    container.write_to(file, net)
-    return file.getvalue()
-
-
-def write(path, data: bytes):
-    path.write_bytes(data)
-    return path
-
-
-def every_form(seed: int = 0) -> Net:
-    """Return the toy net with another form for each parameter."""
-    rng = np.random.default_rng(seed)
-    net = toy_net()
-    values = rng.normal(size=40).astype(np.float32)
-    net.parameters["conv/0"] = Codebook(
-        Dense(np.sort(rng.normal(size=(1, 300))).astype(np.float32)),
-        rng.integers(0, 300, (4, 3, 3, 3)).astype(np.uint16),
-    )
-    net.parameters["conv/1"] = Dense(rng.normal(size=4).astype(np.float16))
-    net.parameters["fc/0"] = Sparse(
-        (6, 144),
-        np.sort(rng.choice(864, 40, replace=False)),
-        Codebook(Dense(np.unique(values)[None]), np.argsort(np.argsort(values)).astype(np.uint8)),
-    )
-    net.parameters["fc/1"] = Linear(
-        Dense(rng.normal(size=6).astype(np.float32)),
-        rng.integers(-5, 5, 6).astype(np.int32),
-        rng.integers(-128, 128, 6).astype(np.int8),
-    )
-    return net
-
-
-@pytest.mark.parametrize("make", [toy_net, every_form])
+@pytest.mark.parametrize("make", [toy_net, every_form, more_forms, rotated_forms])
 def test_round_trip_is_bit_exact(tmp_path, make):
     net = make()
     path = tmp_path / "x.cmodel"
     written = container.write(net, path)
     read = container.read(path)
-    assert written.size == path.stat().st_size
+    assert written == path.stat().st_size
     assert list(read.parameters) == list(net.parameters)
     for name in net.parameters:
         form, back = net.parameters[name], read.parameters[name]
@@ -201,79 +172,20 @@ def test_other_files_have_no_signature(tmp_path, data):
         container.Container(write(tmp_path / "x.cmodel", data))
 
 
-def resealed(data: bytes, change) -> bytes:
-    """Change the parsed manifest, and make all checksums right again."""
-    sections = layout.parse_head(memoryview(data))[0]
-    first = sections[0]
-    stored = data[first.offset : first.offset + first.stored_size]
-    manifest = manifest_pb2.Manifest.FromString(
-        zlib.decompress(stored, -15) if first.deflated else stored
-    )
-    change(manifest)
-    parts = [(first, manifest.SerializeToString())]
-    parts += [(s, data[s.offset : s.offset + s.stored_size]) for s in sections[1:]]
-    position = layout.HEADER_SIZE + layout.ENTRY_SIZE * len(parts)
-    table, body = [], b""
-    for section, payload in parts:
-        flags = section.flags if section.type != layout.MANIFEST else 0
-        decoded = section.decoded_size if section.type != layout.MANIFEST else len(payload)
-        table.append(
-            layout.Section(
-                section.type, flags, zlib.crc32(payload), position, len(payload), decoded
-            )
-        )
-        body += payload
-        position += len(payload)
-    return layout.pack_head(table, 0, position) + body
-
-
-def _set(path: str, value):
-    def change(manifest):
-        target = manifest
-        *parents, last = path.split(".")
-        for name in parents:
-            target = target[int(name)] if name.isdigit() else getattr(target, name)
-        setattr(target, last, value)
-
-    return change
-
-
-def _grow(manifest):
-    manifest.tensor[0].dim[0] = 1 << 33
-
-
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        (_set("tensor.0.section", 9), BadManifest),
-        (_set("tensor.0.section", 0), BadManifest),
-        (_set("tensor.1.layer", 0), BadManifest),
-        (_set("tensor.1.blob", 4), BadManifest),
-        (_set("tensor.3.form.linear.scale_count", 5), BadManifest),
-        (_set("tensor.3.form.linear.lowest", 70000), BadManifest),
-        (_set("tensor.0.form.codebook.entries", 0), BadManifest),
-        (_set("tensor.0.form.codebook.entries", 299), BadManifest),
-        (_set("tensor.2.form.sparse.count", 1 << 50), BadManifest),
-        (_set("tensor.2.form.sparse.gap_bits", 9), BadManifest),
-        (_set("tensor.2.form.sparse.gaps.size", 1 << 52), BadManifest),
-        (_set("tensor.2.crc32", 1), ChecksumMismatch),
-        (_grow, LimitMemory),
         (lambda m: m.required.append("warp-drive"), UnknownFeature),
-        (lambda m: m.tensor[0].form.Clear(), BadManifest),
-        (lambda m: m.tensor.add(layer=9, dim=[1]), BadManifest),
         (lambda m: m.network.layer[1].blobs.add(), BadManifest),
         (lambda m: m.unknown.add(layer=77), BadManifest),
+        (lambda m: m.ClearField("directory"), BadManifest),
     ],
 )
 def test_forged_manifests_are_refused(tmp_path, change, error):
     path = write(tmp_path / "x.cmodel", resealed(packed(every_form()), change))
-    try:
-        (damage,) = container.verify(path).damages
-        found = damage.error
-    except CmodelError as raised:
-        found = raised
-    assert type(found) is error
-    assert str(path) in str(found)
+    with pytest.raises(error) as caught:
+        container.Container(path)
+    assert str(path) in str(caught.value)
 
 
 def test_resealing_without_a_change_still_reads(tmp_path):
@@ -290,7 +202,7 @@ def test_a_required_feature_is_refused_by_its_name(tmp_path):
 def test_a_newer_version_is_refused_by_its_number(tmp_path):
     data = bytearray(packed(toy_net()))
     data[8] = 7
-    with pytest.raises(BadVersion, match=r"7\.1"):
+    with pytest.raises(BadVersion, match=r"7\.2"):
         container.Container(write(tmp_path / "x.cmodel", bytes(data)))
 
 

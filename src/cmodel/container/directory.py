@@ -1,0 +1,102 @@
+"""The tensor directory: which tensors there are, of which form, and where their streams lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cmodel.container.forms import Stored, read_form, read_shape, write_form
+from cmodel.container.streams import Cursor, Sink
+from cmodel.container.varints import ByteReader, ByteWriter
+from cmodel.errors import BadManifest
+from cmodel.net import Shape
+from cmodel.tensors import Form, crc32_of
+
+# (layer index, blob index); the mean image stands one past the last layer.
+Place = tuple[int, int]
+MEAN_IMAGE_NAME = ":mean"
+
+_BLOB_STATED = 1
+_NEXT_SECTION = 2
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor of a file.
+
+    place : layer and blob index, None for the mean image.
+    section : which of the data sections it lies in, counted from 0.
+    offset, size : bytes of its streams within the section.
+    crc32 : of the decoded values.
+    """
+
+    name: str
+    place: Place | None
+    shape: Shape
+    section: int
+    offset: int
+    size: int
+    stored: Stored
+    crc32: int
+
+
+def write_tensor(form: Form, sink: Sink) -> None:
+    """Describe a tensor in the directory of `sink`, and write its streams there."""
+    sink.directory.varint(len(form.shape))
+    for extent in form.shape:
+        sink.directory.varint(extent)
+    write_form(form, sink)
+    sink.directory.word(crc32_of(form))
+
+
+def write_directory(tensors: Sequence[tuple[Place, Sink]], *, own_sections: bool) -> bytes:
+    """Return the directory of written tensors: in one data section, or each in its own."""
+    directory = ByteWriter()
+    directory.varint(len(tensors))
+    previous = (0, -1)
+    for index, (place, sink) in enumerate(tensors):
+        delta = place[0] - previous[0]
+        stated = place[1] != (previous[1] + 1 if delta == 0 else 0)
+        begins = own_sections or index == 0
+        directory.varint(delta << 2 | begins * _NEXT_SECTION | stated * _BLOB_STATED)
+        if stated:
+            directory.varint(place[1])
+        directory.append(sink.directory)
+        previous = place
+    return directory.bytes()
+
+
+def read_directory(data: bytes, keys: Sequence[str]) -> list[StoredTensor]:
+    """Read the directory of a net whose layers have these keys.
+
+    Raises
+    ------
+    BadManifest, UnknownFeature
+    """
+    reader = ByteReader(data)
+    tensors: list[StoredTensor] = []
+    layer, blob, section = 0, -1, -1
+    cursor = Cursor(reader)
+    for _ in range(reader.varint()):
+        head = reader.varint()
+        if head >> 2:
+            layer, blob = layer + (head >> 2), -1
+        previous, blob = blob, reader.varint() if head & _BLOB_STATED else blob + 1
+        if blob <= previous or layer > len(keys) or (layer == len(keys) and blob):
+            raise BadManifest(f"a tensor is out of order: layer {layer}, blob {blob}")
+        if head & _NEXT_SECTION:
+            section, cursor.offset = section + 1, 0
+        elif section < 0:
+            raise BadManifest("the first tensor lies in no section")
+        place = None if layer == len(keys) else (layer, blob)
+        name = MEAN_IMAGE_NAME if place is None else f"{keys[layer]}/{blob}"
+        start = cursor.offset
+        shape = read_shape(cursor)
+        stored = read_form(cursor, shape)
+        size = cursor.offset - start
+        tensors.append(
+            StoredTensor(name, place, shape, section, start, size, stored, reader.word())
+        )
+    if not reader.at_end:
+        raise BadManifest("bytes follow the last tensor of the directory")
+    return tensors
