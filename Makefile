@@ -39,7 +39,7 @@ lint: $(STAMP)
 	@echo "== Linters: ruff, cython-lint, import-linter"
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/cython-lint ext/cmodel
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/cython-lint ext/cmodel
 	$(BIN)/lint-imports
 
 types: $(STAMP)

@@ -19,7 +19,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.message import Message
 
 from cmodel.caffe.scanner import Kind, Scanner, Token
-from cmodel.errors import InputError, LimitError, UnsupportedError, did_you_mean
+from cmodel.errors import InputError, LimitError, PrototxtError, UnsupportedError, did_you_mean
 from cmodel.net import Net, UnknownField
 from cmodel.proto import caffe_pb2
 
@@ -54,6 +54,8 @@ def read_prototxt(path: str | Path) -> ParsedNet:
         raise InputError(
             f"cannot read the prototxt: {error.strerror or error}", where=str(path)
         ) from None
+    if not data.strip():
+        raise PrototxtError("the file is empty", where=str(path))
     return parse_prototxt(data, str(path))
 
 

@@ -49,11 +49,32 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse a call.
+
+    argparse gives an optional positional nothing once an option stands before it; LATE names the
+    one of a command that takes such words.
+    """
+    parser = build_parser()
+    args, rest = parser.parse_known_args(argv)
+    late = getattr(command_module(args.command), "LATE", None)
+    if rest and late is not None and not any(word.startswith("-") for word in rest):
+        taken = getattr(args, late)
+        if isinstance(taken, list):
+            taken += rest
+            rest = []
+        elif taken is None:
+            setattr(args, late, rest.pop(0))
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return args
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     terminal = Terminal()
     try:
-        args = build_parser().parse_args(argv)
+        args = parse(argv)
         terminal = Terminal(
             json=args.json, verbosity=args.verbose - args.quiet, progress=not args.no_progress
         )

@@ -12,11 +12,11 @@ from cmodel.cli.options import (
     add_transform_options,
     load_model,
     one_blob,
+    refuse_transform,
     source_of,
     transform_of,
 )
 from cmodel.cli.terminal import Terminal
-from cmodel.threads import available_threads
 
 if TYPE_CHECKING:
     from cmodel.data import Source
@@ -42,6 +42,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Evaluate and report."""
     net = load_model(args, terminal)
     source = source_of(args, net)
+    refuse_transform(args, source)
     with terminal.progress("evaluating") as update:
         result = measure(args, net, transform_of(args, net), source, update, args.output)
     facts = {
@@ -83,7 +84,6 @@ def measure(
         batch=args.batch,
         limit=args.limit,
         seed=args.seed,
-        threads=args.threads or available_threads(),
         on_progress=lambda done, total: update(done, total, ""),
     )
 

@@ -13,6 +13,7 @@ from cmodel.cli.options import (
     load_model,
     one_blob,
     positive,
+    refuse_transform,
     transform_of,
 )
 from cmodel.cli.terminal import Terminal
@@ -27,6 +28,8 @@ EXAMPLES = """\
   cmodel infer net.cmodel cat.jpg dog.png --top 3
   cmodel infer deploy.prototxt --weights net.caffemodel \\
       --input data=x.npy --blobs all --out blobs/"""
+
+LATE = "inputs"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +69,7 @@ def _run_images(args: argparse.Namespace, terminal: Terminal, net: Net) -> int:
     lines = []
     for path in args.inputs:
         source = open_source(path)
+        refuse_transform(args, source)
         for start in range(0, len(source), args.batch):
             part = range(start, min(start + args.batch, len(source)))
             names = tuple(source.names[i] for i in part)

@@ -14,6 +14,17 @@ if TYPE_CHECKING:
     from cmodel.data import DataLayer, Source
     from cmodel.net import InputTransform, Net
 
+_TRANSFORM_OPTIONS = (
+    "resize",
+    "crop",
+    "scale",
+    "mean_value",
+    "mean_file",
+    "channel_order",
+    "gray",
+    "transform_from",
+)
+
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that every command has."""
@@ -140,6 +151,24 @@ def load_model(
         threads=args.threads,
         on_warning=terminal.warn,
     )
+
+
+def refuse_transform(args: argparse.Namespace, source: Source) -> None:
+    """Refuse transform options where the source holds arrays as they are fed.
+
+    Raises
+    ------
+    UsageError
+    """
+    stated = [
+        f"--{name.replace('_', '-')}"
+        for name in _TRANSFORM_OPTIONS
+        if getattr(args, name) not in (None, (), False)
+    ]
+    if source.as_fed and stated:
+        raise UsageError(
+            f"{', '.join(stated)}: `{source.path}` holds arrays, which are fed as they are"
+        )
 
 
 def transform_of(args: argparse.Namespace, net: Net) -> InputTransform:

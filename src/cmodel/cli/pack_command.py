@@ -27,6 +27,8 @@ EXAMPLES = """\
   cmodel pack deploy.prototxt net.caffemodel -o net.cmodel --recipe my.toml \\
       --scale 0.00390625 --data t10k-images-idx3-ubyte.gz"""
 
+LATE = "weights"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""

@@ -1,0 +1,295 @@
+"""The commands as a user and as a script meet them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import cmodel
+from cmodel.cli import main
+from cmodel.proto import caffe_pb2
+from cmodel.tensors import crc32_of
+
+FORKED = """
+name: "forked"
+fork_option: "kept"
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 4 kernel_size: 3 fork_mode: FANCY } }
+layer { name: "a" type: "Attention" bottom: "conv" top: "a" attention_param { heads: 4 scale: [1, 2] } }
+layer { name: "b" type: "Warp" bottom: "a" top: "b" }
+"""
+COUNT = 4 * 27 + 4 + 6 * 144 + 6
+
+
+def test_pack_tells_everything_in_json(run, model, tmp_path):
+    out = tmp_path / "x.cmodel"
+    result = run("pack", model.prototxt, model.weights, "-o", out, "--json", "--data", model.data)
+    assert result.status == 0
+    facts = result.json
+    assert facts["schema"] == "cmodel.pack/1"
+    assert facts["bytes_before"] == 4 * COUNT
+    assert facts["bytes_after"] == out.stat().st_size
+    assert facts["ratio"] == pytest.approx(4 * COUNT / out.stat().st_size)
+    assert facts["images"] == 60
+    assert {"top1_before", "top1_after"} <= facts.keys()
+    assert [layer["name"] for layer in facts["layers"]] == ["conv", "fc"]
+    parameters = [p for layer in facts["layers"] for p in layer["parameters"]]
+    assert [p["name"] for p in parameters] == ["conv/0", "conv/1", "fc/0", "fc/1"]
+    net = cmodel.load(out)
+    for parameter in parameters:
+        assert parameter["crc32"] == f"{crc32_of(net.parameters[parameter['name']]):08x}"
+
+
+def test_pack_measures_what_eval_measures(run, model, tmp_path):
+    out = tmp_path / "x.cmodel"
+    packed = run("pack", model.prototxt, model.weights, "-o", out, "--json", "--data", model.data)
+    before = run("eval", model.prototxt, "--weights", model.weights, "--data", model.data, "--json")
+    after = run("eval", out, "--data", model.data, "--json")
+    assert packed.json["top1_before"] == before.json["top1"]
+    assert packed.json["top1_after"] == after.json["top1"]
+    assert after.json["schema"] == "cmodel.eval/1"
+    assert {"top1", "top5", "images", "seconds"} <= after.json.keys()
+    assert after.json["images"] == 60
+
+
+@pytest.mark.parametrize("preset", ["deep-compression", "kmeans-huffman", "linear8"])
+def test_every_preset_packs_and_verifies(run, model, tmp_path, preset):
+    out = tmp_path / "x.cmodel"
+    assert run("pack", model.prototxt, model.weights, "-o", out, "--preset", preset).status == 0
+    verified = run("verify", out, "--json")
+    assert verified.status == 0
+    assert verified.json["ok"]
+
+
+def test_pack_twice_gives_the_same_bytes(run, model, tmp_path):
+    files = [tmp_path / "a.cmodel", tmp_path / "b.cmodel"]
+    for file in files:
+        run("pack", model.prototxt, model.weights, "-o", file, "--preset", "kmeans-huffman")
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_pack_overwrites_only_when_told(run, model, tmp_path):
+    out = tmp_path / "x.cmodel"
+    out.write_text("mine")
+    result = run("pack", model.prototxt, model.weights, "-o", out)
+    assert (result.status, out.read_text()) == (2, "mine")
+    assert "-f overwrites it" in result.err
+    assert run("pack", model.prototxt, model.weights, "-o", out, "-f").status == 0
+
+
+def test_dry_run_writes_nothing(run, model, tmp_path):
+    out = tmp_path / "x.cmodel"
+    result = run("pack", model.prototxt, model.weights, "-o", out, "--dry-run", "--json")
+    assert result.status == 0
+    assert result.json["output"] is None
+    assert result.json["bytes_after"] > 0
+    assert list(tmp_path.glob("*cmodel*")) == []
+
+
+def test_a_recipe_file(run, model, tmp_path):
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('[[step]]\nmethod = "quantize.kmeans"\nk = 4\n')
+    out = tmp_path / "x.cmodel"
+    result = run("pack", model.prototxt, model.weights, "-o", out, "--recipe", recipe, "--json")
+    forms = [p["form"] for layer in result.json["layers"] for p in layer["parameters"]]
+    assert forms == ["codebook 4", "dense f32", "codebook 4", "dense f32"]
+
+
+def test_pack_stores_transform_and_labels(run, model, tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("".join(f"class {i}\n" for i in range(6)))
+    out = tmp_path / "x.cmodel"
+    run(
+        *("pack", model.prototxt, model.weights, "-o", out, "--class-names", names),
+        *("--scale", "0.5,0.25,1", "--mean-value", "1,2,3", "--resize", "10x12", "--crop", 8),
+        *("--channel-order", "rgb"),
+    )
+    facts = run("inspect", out, "--json").json
+    assert facts["transform"] == {
+        "resize": [10, 12],
+        "crop": [8, 8],
+        "scale": [0.5, 0.25, 1.0],
+        "mean_values": [1.0, 2.0, 3.0],
+        "mean_image": None,
+        "channel_order": "rgb",
+    }
+    assert facts["labels"][5] == "class 5"
+
+
+def test_unpack_gives_back_the_same_tree_and_weights(run, model, tmp_path):
+    out = tmp_path / "x.cmodel"
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('[[step]]\nmethod = "quantize.kmeans"\nk = 4\nselect = { name = "fc" }\n')
+    run("pack", model.prototxt, model.weights, "-o", out, "--recipe", recipe)
+    assert run("unpack", out, "-o", tmp_path / "back").status == 0
+    packed = cmodel.load(out)
+    back = cmodel.load(tmp_path / "back/deploy.prototxt", tmp_path / "back/weights.caffemodel")
+    original = cmodel.load(model.prototxt, model.weights)
+    assert [layer.param for layer in back.layers] == [layer.param for layer in original.layers]
+    for name in packed.parameters:
+        expected = packed.parameters[name].to_dense().view(np.uint32)
+        assert (back.parameters[name].to_dense().view(np.uint32) == expected).all()
+    untouched = original.parameters["conv/0"].to_dense()
+    assert (back.parameters["conv/0"].to_dense() == untouched).all()
+
+
+def test_unknown_layers_and_fields_survive(run, tmp_path):
+    """prototxt -> pack -> unpack -> the same tree, with types and fields that no schema has."""
+    prototxt = tmp_path / "forked.prototxt"
+    prototxt.write_text(FORKED)
+    weights = tmp_path / "forked.caffemodel"
+    model = caffe_pb2.NetParameter(name="forked")
+    conv = model.layer.add(name="conv", type="Convolution")
+    conv.blobs.add(shape=caffe_pb2.BlobShape(dim=[4, 3, 3, 3]), data=np.arange(108.0))
+    conv.blobs.add(shape=caffe_pb2.BlobShape(dim=[4]), data=[0.0] * 4)
+    attention = model.layer.add(name="a", type="Attention")
+    attention.blobs.add(shape=caffe_pb2.BlobShape(dim=[2, 5]), data=np.arange(10.0))
+    weights.write_bytes(model.SerializeToString())
+    out = tmp_path / "x.cmodel"
+    assert run("pack", prototxt, weights, "-o", out).status == 0
+    back = tmp_path / "back"
+    assert run("unpack", out, "-o", back).status == 0
+    assert tree((back / "deploy.prototxt").read_text()) == tree(FORKED)
+    again = tmp_path / "again.cmodel"
+    packed = run("pack", back / "deploy.prototxt", back / "weights.caffemodel", "-o", again)
+    assert packed.status == 0
+    assert (cmodel.load(again).parameters["a/0"].to_dense() == np.arange(10).reshape(2, 5)).all()
+
+
+def tree(text: str) -> list[str]:
+    """Return the fields of a prototxt in an order of their own: a parser beside ours."""
+    tokens = re.findall(r'"[^"]*"|[\w.+-]+|[{}\[\]]', text)
+
+    def message(position: int) -> tuple[list[tuple[str, str]], int]:
+        fields: list[tuple[str, str]] = []
+        while position < len(tokens) and tokens[position] != "}":
+            name = tokens[position]
+            if tokens[position + 1] == "{":
+                inner, position = message(position + 2)
+                fields.append((name, str(inner)))
+                position += 1
+            elif tokens[position + 1] == "[":
+                end = tokens.index("]", position)
+                fields += [(name, value) for value in tokens[position + 2 : end]]
+                position = end + 1
+            else:
+                fields.append((name, tokens[position + 1]))
+                position += 2
+        # The order of one field's repetitions counts, that of different fields does not.
+        return sorted(fields, key=lambda field: field[0]), position
+
+    return [str(field) for field in message(0)[0]]
+
+
+def test_infer_writes_blobs(run, model, tmp_path):
+    x = np.random.default_rng(0).normal(size=(3, 3, 8, 8)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    out = tmp_path / "blobs"
+    arguments = ("--weights", model.weights, "--input", f"data={tmp_path / 'x.npy'}")
+    result = run("infer", model.prototxt, *arguments, "--blobs", "all", "--out", out, "--json")
+    assert result.status == 0
+    names = ["conv.npy", "data.npy", "fc.npy", "prob.npy"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    engine = cmodel.Engine(cmodel.load(model.prototxt, model.weights))
+    assert (np.load(out / "prob.npy") == engine.run({"data": x})["prob"]).all()
+    some = run("infer", model.prototxt, *arguments, "--blobs", "conv,fc", "--out", out, "--json")
+    assert set(some.json["blobs"]) == {"conv", "fc"}
+
+
+def test_infer_names_the_best_classes(run, model, tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("".join(f"class {i}\n" for i in range(6)))
+    out = tmp_path / "x.cmodel"
+    run("pack", model.prototxt, model.weights, "-o", out, "--class-names", names)
+    result = run("infer", out, model.data, "--top", 2, "--json")
+    assert len(result.json["results"]) == 60
+    top = result.json["results"][0]["top"]
+    assert len(top) == 2
+    assert top[0]["score"] >= top[1]["score"]
+    assert top[0]["label"] == f"class {top[0]['class']}"
+    assert "class" in run("infer", out, model.data, "--top", 1).out
+
+
+def test_positionals_may_stand_after_options(run, model, tmp_path):
+    out = tmp_path / "x.cmodel"
+    packed = run("pack", model.prototxt, "--preset", "linear8", model.weights, "-o", out)
+    assert packed.status == 0
+    data = model.data
+    result = run("infer", model.prototxt, "--weights", model.weights, data, "--top", 1, data)
+    assert result.status == 0
+    assert len(result.out.splitlines()) == 4 * 60
+
+
+def test_eval_draws_a_seeded_sample(run, model):
+    def measured(seed: int) -> dict:
+        arguments = ("--weights", model.weights, "--data", model.data, "--limit", 12, "--json")
+        return run("eval", model.prototxt, *arguments, "--seed", seed).json
+
+    first, again = measured(1), measured(1)
+    assert first["images"] == 12
+    assert first["top1"] == again["top1"]
+
+
+def test_inspect_accounts_for_every_byte(run, model, tmp_path):
+    out = tmp_path / "x.cmodel"
+    run("pack", model.prototxt, model.weights, "-o", out)
+    facts = run("inspect", out, "--json").json
+    assert sum(facts["purposes"].values()) == out.stat().st_size == facts["bytes"]
+    assert facts["kind"] == "container"
+    assert "conv/0" in run("inspect", out).out
+
+
+def test_inspect_of_caffe_files(run, model):
+    net = run("inspect", model.prototxt, "--json").json
+    assert net["kind"] == "net"
+    assert net["parameters"] == COUNT
+    weights = run("inspect", model.weights, "--json").json
+    assert weights["kind"] == "caffemodel"
+    assert [blob["shape"] for blob in weights["layers"][1]["blobs"]] == [[4, 3, 3, 3], [4]]
+    assert "InnerProduct" in run("inspect", model.prototxt, "--weights", model.weights).out
+
+
+def test_verify_names_damage_and_its_tensors(run, model, tmp_path):
+    out = tmp_path / "x.cmodel"
+    run("pack", model.prototxt, model.weights, "-o", out)
+    offset = run("inspect", out, "--json").json["sections"][1]["offset"]
+    data = bytearray(out.read_bytes())
+    data[offset + 5] ^= 4
+    out.write_bytes(data)
+    result = run("verify", out, "--json")
+    assert result.status == 1
+    assert result.json["damages"][0]["error"] == "checksum"
+    assert "fc/0" in result.json["damages"][0]["tensors"]
+    assert run("infer", out, model.data).status == 3
+
+
+def test_doctor(run):
+    facts = run("doctor", "--json").json
+    assert facts["simd"] in facts["simd_available"]
+    assert facts["blas"]
+    assert "python" in run("doctor").out
+
+
+def test_as_a_program(model, tmp_path):
+    out = tmp_path / "x.cmodel"
+    command = [sys.executable, "-m", "cmodel"]
+    arguments = ["pack", str(model.prototxt), str(model.weights), "-o", str(out), "--json"]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["schema"] == "cmodel.pack/1"
+    assert done.stderr == ""
+    version = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+    assert version.stdout == f"cmodel {cmodel.__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["pack", "unpack", "infer", "eval", "inspect", "verify"])
+def test_help_has_examples(capsys, command):
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert stopped.value.code == 0
+    assert f"cmodel {command}" in capsys.readouterr().out.split("examples:")[1]
