@@ -13,6 +13,7 @@ from cmodel._version import __version__
 from cmodel.cli.options import add_common_options
 from cmodel.cli.terminal import Terminal
 from cmodel.errors import CmodelError, UsageError
+from cmodel.threads import set_thread_count
 
 COMMANDS = ("pack", "unpack", "infer", "eval", "inspect", "verify", "doctor")
 INTERRUPTED = 130
@@ -78,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         terminal = Terminal(
             json=args.json, verbosity=args.verbose - args.quiet, progress=not args.no_progress
         )
+        set_thread_count(args.threads)
         status = command_module(args.command).run(args, terminal)
         sys.stdout.flush()
         return int(status)

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
 
     from cmodel import _simd
     from cmodel.container.layout import VERSION
-    from cmodel.threads import available_threads
+    from cmodel.threads import thread_count
 
     # Loads SciPy's BLAS, so that it is among the libraries listed.
     import_module("cmodel.engine.ops.registry")
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         "platform": platform.platform(),
         "machine": platform.machine(),
         "byte_order": sys.byteorder,
-        "threads": available_threads(),
+        "threads": thread_count(),
         "simd": _simd.level(),
         "simd_available": list(_simd.available()),
         "openmp": _simd.openmp(),

@@ -73,7 +73,7 @@ def measure(
 
     input_blob = one_blob(image_inputs(net), None, "input", "--input")
     scores = one_blob(score_blobs(net), output, "output", "--output")
-    engine = Engine(net, threads=args.threads)
+    engine = Engine(net)
     return evaluate(
         engine,
         source,

@@ -64,7 +64,7 @@ def _run_images(args: argparse.Namespace, terminal: Terminal, net: Net) -> int:
     transform = transform_of(args, net)
     input_blob = one_blob(image_inputs(net), None, "input", "--input")
     output_blob = one_blob(net.outputs, args.output, "output", "--output")
-    engine = Engine(net, threads=args.threads)
+    engine = Engine(net)
     results: list[dict[str, Any]] = []
     lines = []
     for path in args.inputs:
@@ -114,7 +114,7 @@ def _run_arrays(args: argparse.Namespace, terminal: Terminal, net: Net) -> int:
             raise UsageError(f"--input {text}: write BLOB=FILE.npy")
         feed[blob] = read_npy(Path(path))
     wanted: Any = args.blobs if args.blobs in (None, "all") else args.blobs.split(",")
-    blobs = Engine(net, threads=args.threads).run(feed, blobs=wanted)
+    blobs = Engine(net).run(feed, blobs=wanted)
     folder = Path(args.out)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -55,7 +55,7 @@ def _container(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from cmodel.container.layout import VERSION
     from cmodel.net import InputTransform
 
-    stored = Container(args.file, max_memory=args.max_memory, threads=args.threads)
+    stored = Container(args.file, max_memory=args.max_memory)
     net = stored.net()
     layers = layer_facts(stored)
     count = net.parameter_count()

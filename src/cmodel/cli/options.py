@@ -148,7 +148,6 @@ def load_model(
         strict=args.strict,
         require_weights=require_weights,
         max_memory=args.max_memory,
-        threads=args.threads,
         on_warning=terminal.warn,
     )
 

@@ -76,7 +76,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
             on_progress=lambda event: update(event.done, event.total, event.what),
         )
     with container.stored(packed, output, keep=not args.dry_run) as path:
-        stored = container.Container(path, max_memory=args.max_memory, threads=args.threads)
+        stored = container.Container(path, max_memory=args.max_memory)
         after = None
         if before is not None:
             after = _measure(args, terminal, stored.net(), transform, "after")

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     from cmodel import container
     from cmodel.caffe import print_prototxt, write_caffemodel, write_mean
 
-    stored = container.Container(args.file, max_memory=args.max_memory, threads=args.threads)
+    stored = container.Container(args.file, max_memory=args.max_memory)
     for tensor in stored.tensors:
         stored.check_tensor(tensor.name)
     net = stored.net()

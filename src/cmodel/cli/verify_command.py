@@ -19,7 +19,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Verify; exit code 1 where something is damaged (3 where the file cannot be opened at all)."""
     from cmodel import container
 
-    result = container.verify(args.file, max_memory=args.max_memory, threads=args.threads)
+    result = container.verify(args.file, max_memory=args.max_memory)
     damages = [
         {
             "what": damage.what,

@@ -202,9 +202,11 @@ class StoredCodebook:
     def decode(self, source: Source) -> Codebook:
         """Decode it."""
         indices = source.ints(self.indices).reshape(self.shape)
-        if indices.size and int(indices.max()) >= self.entries:
-            raise BadStream("an index lies outside the codebook")
-        return Codebook(self.centroids.decode(source), indices)
+        centroids = self.centroids.decode(source)
+        try:
+            return Codebook(centroids, indices)
+        except ValueError as error:
+            raise BadStream(str(error)) from error
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from cmodel.errors import (
 )
 from cmodel.net import Net, ParameterLoader, Parameters
 from cmodel.tensors import Form, crc32_of, size_of
-from cmodel.threads import available_threads
+from cmodel.threads import thread_count
 
 MAX_MEMORY = 4 << 30
 MAX_TEXT = 64 << 20
@@ -56,7 +56,7 @@ class Container:
     ) -> None:
         self.path = Path(path)
         self.max_memory = max_memory
-        self.threads = threads or available_threads()
+        self.threads = threads or thread_count()
         self._checked: set[int] = set()
         with self._errors():
             self._data = _map(self.path)

@@ -15,7 +15,7 @@ from cmodel.engine.selection import Selection, describe_inputs, select
 from cmodel.errors import LimitError, NetError, UsageError, WeightsError, did_you_mean
 from cmodel.net import INPUT_TYPES, Layer, Net, Shape, Shapes, infer_shapes
 from cmodel.net.shapes.rule import text
-from cmodel.threads import available_threads
+from cmodel.threads import thread_count
 
 if TYPE_CHECKING:
     from cmodel.engine.ops.op import Op
@@ -49,7 +49,7 @@ class Engine:
                 f"math is {' or '.join(map(repr, MATH))}, not {math!r}",
             )
         if threads is None:
-            threads = available_threads()
+            threads = thread_count()
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise UsageError(f"threads is a whole number from 1 up, not {threads!r}")
         # Loads the compiled kernels and SciPy's BLAS, which `import cmodel` does without.

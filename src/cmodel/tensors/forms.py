@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cmodel import _forms
 from cmodel.tensors.hashing import buckets_and_signs
+from cmodel.threads import thread_count
 
 Shape = tuple[int, ...]
 FloatArray = NDArray[np.float32]
@@ -38,6 +40,10 @@ def size_of(shape: Shape) -> int:
 def _check(condition: bool, message: str) -> None:
     if not condition:
         raise ValueError(message)
+
+
+def _flat(indices: IntArray) -> Any:
+    return np.ascontiguousarray(indices).reshape(-1)
 
 
 def _check_type(array: NDArray[Any], what: str, *types: type) -> None:
@@ -95,7 +101,8 @@ class Codebook:
         _check_type(self.indices, "indices", np.uint8, np.uint16)
         _check_groups(self.groups, self.shape)
         if self.indices.size:
-            _check(int(self.indices.max()) < self.entries, "an index lies outside the codebook")
+            largest = _forms.index_max(_flat(self.indices), thread_count())
+            _check(largest < self.entries, "an index lies outside the codebook")
 
     @property
     def shape(self) -> Shape:
@@ -116,12 +123,9 @@ class Codebook:
         """Look every index up in its codebook; bits are copied."""
         # Words, not floats: a NaN's payload survives.
         words = np.ascontiguousarray(self.centroids.to_dense()).view(np.uint32)
-        if self.groups == 1:
-            looked_up: NDArray[np.uint32] = words[0][self.indices]
-            return looked_up.view(np.float32).reshape(self.shape)
-        rows = self.indices.reshape(self.groups, -1).astype(np.intp, copy=False)
-        taken: NDArray[np.uint32] = np.take_along_axis(words, rows, axis=1)
-        return taken.view(np.float32).reshape(self.shape)
+        dense = np.empty(self.indices.size, np.uint32)
+        _forms.codebook_decode(words, _flat(self.indices), thread_count(), dense)
+        return dense.view(np.float32).reshape(self.shape)
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,6 +76,22 @@ def test_grouped_codebooks_and_scales():
     assert grouped.to_dense().tolist() == [[1, 2, 30, 40]]
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("groups", [1, 7])
+def test_codebook_kernel_equals_its_numpy_twin(dtype, groups):
+    rng = np.random.default_rng(0)
+    entries = 256 if dtype == np.uint8 else 300
+    books = rng.normal(size=(groups, entries)).astype(np.float32)
+    # Several blocks of the kernel, and groups that end within a block.
+    indices = rng.integers(0, entries, (7, 100_003)).astype(dtype)
+    rows = indices.reshape(groups, -1).astype(np.intp)
+    expected = np.take_along_axis(books, rows, axis=1).reshape(indices.shape)
+    assert (Codebook(Dense(books), indices).to_dense() == expected).all()
+    # Any memory layout will do.
+    turned = np.asfortranarray(indices)
+    assert (Codebook(Dense(books), turned).to_dense() == expected).all()
+
+
 def test_nested_centroids():
     levels = Linear(floats([0.5]), np.zeros(1, np.int32), np.array([[-1, 3]], np.int8))
     assert Codebook(levels, np.array([1, 0], np.uint8)).to_dense().tolist() == [1.5, -0.5]
