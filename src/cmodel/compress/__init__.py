@@ -16,15 +16,32 @@ from cmodel.compress.recipe import (
     preset_names,
     resolve_recipe,
 )
-from cmodel.compress.registry import MODULES, Method, Outcome, Task, find_method, method
+from cmodel.compress.registry import (
+    MODULES,
+    Method,
+    Outcome,
+    Rewrite,
+    RewriteTask,
+    Rewritten,
+    Task,
+    find_method,
+    method,
+    rewrite,
+)
+from cmodel.compress.statistics import Calibration, Statistics
 
 __all__ = [
     "DEFAULT_PRESET",
     "MODULES",
+    "Calibration",
     "Method",
     "Outcome",
     "Progress",
     "Recipe",
+    "Rewrite",
+    "RewriteTask",
+    "Rewritten",
+    "Statistics",
     "Task",
     "check_finite",
     "compress",
@@ -35,6 +52,7 @@ __all__ = [
     "parse_recipe",
     "preset_names",
     "resolve_recipe",
+    "rewrite",
 ]
 
 

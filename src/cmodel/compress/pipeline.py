@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from cmodel.compress.recipe import DEFAULT_PRESET, Recipe, Step, resolve_recipe
-from cmodel.compress.registry import Task
+from cmodel.compress.registry import Facts, Method, Rewrite, RewriteTask, Task
 from cmodel.compress.selectors import Target, matches_any, targets_of
+from cmodel.compress.statistics import (
+    MAX_BYTES,
+    Calibration,
+    Statistics,
+    bytes_of_gram,
+    gather,
+)
 from cmodel.errors import RecipeError, WeightsError, did_you_mean
 from cmodel.net import Net
 from cmodel.tensors import Form, size_of, stored_floats
+from cmodel.threads import available_threads
 
 
 @dataclass(frozen=True)
@@ -31,50 +41,195 @@ def compress(
     net: Net,
     recipe: str | os.PathLike[str] | Recipe = DEFAULT_PRESET,
     *,
+    data: NDArray[np.floating] | Iterable[NDArray[np.float32]] | None = None,
     seed: int = 0,
+    threads: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Net:
     """Apply the steps of a recipe in order; return a new net, `net` is unchanged.
 
-    `recipe` is the name of a preset, the path of a recipe file, or a Recipe. Each parameter has a
-    random generator of its own, made from `seed`, the step and the name, so that the result does
-    not depend on the order of the work.
+    Each parameter has a random generator of its own, made from `seed`, the step and the name, so
+    that the result does not depend on the order of the work.
+
+    Parameters
+    ----------
+    net : the network.
+    recipe : the name of a preset, the path of a recipe file, or a Recipe.
+    data : images to calibrate on, as they are fed to the net's first input: float32 (N, C, H, W),
+        or an iterable of such batches. Only some methods need them; labels are never needed.
+    threads : most threads of what runs in parallel; None means all cores of the process.
 
     Raises
     ------
-    RecipeError : a step selects nothing, or does not go with what came before.
+    RecipeError : a step selects nothing, does not go with what came before, or needs `data`.
+    DataError : the calibration images do not fit the net.
+    LimitError : statistics that a step needs would take too much memory.
     WeightsError : a weight is NaN or infinite.
     """
     recipe = resolve_recipe(recipe)
     check_finite(net)
-    result = net.copy()
-    facts: dict[str, dict[str, Any]] = {}
-    chosen = [_select(result, step) for step in recipe.steps]
-    total = sum(len(targets) for targets in chosen)
-    done = 0
-    for number, (step, targets) in enumerate(zip(recipe.steps, chosen, strict=True)):
-        for target in targets:
-            if on_progress is not None:
-                on_progress(Progress(done, total, f"{step.method.name} {target.name}"))
-            form = cast(Form, result.parameters[target.name])
-            rng = np.random.default_rng([seed, number, zlib.crc32(target.name.encode())])
-            try:
-                task = Task(target.layer, target.name, form, step.options_for(target), rng)
-                outcome = step.method.run(task)
-            except RecipeError as error:
-                error.where = error.where or step.where
-                raise
-            result.parameters[target.name] = outcome.form
-            if outcome.facts:
-                facts.setdefault(target.name, {})[step.method.name] = dict(outcome.facts)
-            done += 1
-    if on_progress is not None:
-        on_progress(Progress(total, total, "done"))
+    run = _Run(
+        net.copy(),
+        None if data is None else Calibration(net, data),
+        seed,
+        threads or available_threads(),
+        on_progress,
+    )
+    run.steps(recipe.steps)
+    result = run.net
     result.notes["recipe"] = dict(recipe.source)
     result.notes["seed"] = seed
-    if facts:
-        result.notes["facts"] = facts
+    if run.facts:
+        result.notes["facts"] = run.facts
     return result
+
+
+@dataclass
+class _Run:
+    """A net on its way through a recipe."""
+
+    net: Net
+    calibration: Calibration | None
+    seed: int
+    threads: int
+    on_progress: Callable[[Progress], None] | None
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    done: int = 0
+    total: int = 0
+
+    def steps(self, steps: Sequence[Step]) -> None:
+        """Apply the steps."""
+        for step in steps:
+            # What every parameter would need is known before anything is computed.
+            self._check_data(step, step.method.make_options(step.options))
+        chosen: list[list[Target]] = []
+        for number, step in enumerate(steps):
+            if not chosen:
+                # The layers after a rewrite are known when it is done, all others now.
+                chosen = _select_ahead(self.net, steps[number:])
+                later = len(steps) - number - len(chosen)
+                self.total = self.done + sum(len(targets) for targets in chosen) + later
+            targets = chosen.pop(0)
+            # After the method's module has loaded its libraries: only loaded ones are limited.
+            with threadpool_limits(limits=self.threads):
+                try:
+                    if isinstance(step.method, Rewrite):
+                        self._rewrite(step.method, step, number, targets)
+                    else:
+                        self._map(step.method, step, number, targets)
+                except RecipeError as error:
+                    error.where = error.where or step.where
+                    raise
+        self._tell("done")
+
+    def _map(self, method: Method, step: Step, number: int, targets: list[Target]) -> None:
+        options = {target.name: step.options_for(target) for target in targets}
+        survey = None
+        if method.survey is not None:
+            forms = [self._form(target) for target in targets]
+            survey = method.survey(forms, list(options.values()))
+        for target, statistics in self._with_statistics(step, targets, options):
+            self._tell(f"{method.name} {target.name}")
+            rng = np.random.default_rng([self.seed, number, zlib.crc32(target.name.encode())])
+            task = Task(
+                target.layer,
+                target.name,
+                self._form(target),
+                options[target.name],
+                rng,
+                statistics,
+                survey,
+            )
+            outcome = method.run(task)
+            self.net.parameters[target.name] = outcome.form
+            self._note(target.name, method.name, outcome.facts)
+            self.done += 1
+
+    def _rewrite(self, rewrite: Rewrite, step: Step, number: int, targets: list[Target]) -> None:
+        self._tell(f"{rewrite.name}, {len(targets)} layers")
+        options = {target.name: step.options_for(target) for target in targets}
+        needed = [t.name for t in targets if self._needs(step, options[t.name])]
+        statistics = self._gather(needed) if needed else {}
+        rng = np.random.default_rng([self.seed, number])
+        rewritten = rewrite.run(RewriteTask(self.net.copy(), targets, options, statistics, rng))
+        self.net = rewritten.net
+        for name, facts in rewritten.facts.items():
+            self._note(name, rewrite.name, facts)
+        self.done += len(targets)
+
+    def _with_statistics(
+        self, step: Step, targets: list[Target], options: dict[str, Any]
+    ) -> Iterator[tuple[Target, Statistics | None]]:
+        """Yield each target with the statistics that it needs, gathered as late as need be.
+
+        One pass serves as many targets as fit into memory. One that is compared with the net before
+        the step has a pass of its own, in which all targets before it are compressed already.
+        """
+        before = self.net.copy()
+        pending: list[Target] = []
+        room = 0
+
+        def flush() -> Iterator[tuple[Target, Statistics | None]]:
+            needed = [t.name for t in pending if self._needs(step, options[t.name])]
+            found = self._gather(needed) if needed else {}
+            for target in pending:
+                yield target, found.get(target.name)
+            pending.clear()
+
+        for target in targets:
+            needs = self._needs(step, options[target.name])
+            if "cross" in needs:
+                yield from flush()
+                yield target, self._gather([target.name], before)[target.name]
+                room = 0
+                continue
+            size = bytes_of_gram(self.net, target.name, False) if needs else 0
+            if pending and room + size > MAX_BYTES:
+                yield from flush()
+                room = 0
+            pending.append(target)
+            room += size
+        yield from flush()
+
+    def _gather(self, names: list[str], reference: Net | None = None) -> dict[str, Statistics]:
+        if self.calibration is None:
+            raise AssertionError("statistics are gathered after the check for data")
+        self._tell(f"calibrating {', '.join(names)}")
+        return gather(self.net, names, self.calibration, reference=reference, threads=self.threads)
+
+    def _needs(self, step: Step, options: Any) -> frozenset[str]:
+        self._check_data(step, options)
+        return step.method.needs(options)
+
+    def _check_data(self, step: Step, options: Any) -> None:
+        if self.calibration is None and step.method.needs(options):
+            raise RecipeError(
+                f"`{step.method.name}` needs images to calibrate on",
+                where=step.where,
+                hint="give some with `--data SOURCE`, from Python with compress(..., data=images); "
+                "labels are not needed",
+            )
+
+    def _form(self, target: Target) -> Form:
+        return cast(Form, self.net.parameters[target.name])
+
+    def _note(self, name: str, method: str, facts: Facts) -> None:
+        if facts:
+            self.facts.setdefault(name, {})[method] = dict(facts)
+
+    def _tell(self, what: str) -> None:
+        if self.on_progress is not None:
+            self.on_progress(Progress(self.done, self.total, what))
+
+
+def _select_ahead(net: Net, steps: Sequence[Step]) -> list[list[Target]]:
+    """Select for each step up to the first that changes the layers, itself included."""
+    chosen = []
+    for step in steps:
+        chosen.append(_select(net, step))
+        if isinstance(step.method, Rewrite):
+            break
+    return chosen
 
 
 def _select(net: Net, step: Step) -> list[Target]:

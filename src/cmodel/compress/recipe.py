@@ -22,7 +22,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from cmodel.compress.registry import Method, find_method
+from cmodel.compress.registry import Method, Rewrite, find_method
 from cmodel.compress.selectors import Selector, Target, matches_any
 from cmodel.errors import InputError, RecipeError, UsageError, did_you_mean
 
@@ -35,7 +35,7 @@ DEFAULT_PRESET = "linear8"
 class Step:
     """One step: a method, its selector, and its options by precedence."""
 
-    method: Method
+    method: Method | Rewrite
     selector: Selector
     options: Mapping[str, Any]
     by_type: Mapping[str, Mapping[str, Any]]

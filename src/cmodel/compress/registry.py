@@ -1,7 +1,14 @@
-"""The methods by name. A method is a pure function on the form of one parameter.
+"""The methods by name. There are two kinds, both pure and both known to recipes by their name.
+
+A *method* turns the form of one parameter into another one:
 
     @method("quantize.kmeans", Options)
-    def kmeans(task: Task[Options]) -> Outcome: ...
+    def quantize_kmeans(task: Task[Options]) -> Outcome: ...
+
+A *rewrite* turns the net into another one, layers and parameters:
+
+    @rewrite("factorize.svd", Options)
+    def factorize_svd(task: RewriteTask[Options]) -> Rewritten: ...
 
 `Options` is a frozen dataclass: its fields are the keys that a recipe may give, its defaults the
 method's, and its `__post_init__` raises ValueError for what is out of range.
@@ -10,29 +17,50 @@ method's, and its `__post_init__` raises ValueError for what is out of range.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from cmodel.compress.selectors import Target
+from cmodel.compress.statistics import Statistics
 from cmodel.errors import RecipeError, did_you_mean
-from cmodel.net import Layer
+from cmodel.net import Layer, Net
 from cmodel.tensors import Form
 
 OptionsT = TypeVar("OptionsT")
+Facts = Mapping[str, Any]
+# What a step asks of the calibration data: "gram", or "gram" and "cross" (see `Statistics`).
+Needs = frozenset[str]
+NOTHING: Needs = frozenset()
+GRAM: Needs = frozenset({"gram"})
+GRAM_AND_CROSS: Needs = frozenset({"gram", "cross"})
 
 
 @dataclass(frozen=True)
 class Task(Generic[OptionsT]):
-    """What a method gets: one parameter of one layer, its options, and a generator of its own."""
+    """What a method gets: one parameter of one layer, its options, and a generator of its own.
+
+    statistics : of the layer's inputs, where the method needs them.
+    survey : what the method's `survey` made of all parameters of the step.
+    """
 
     layer: Layer
     name: str
     form: Form
     options: OptionsT
     rng: np.random.Generator
+    statistics: Statistics | None = None
+    survey: Any = None
+
+    @property
+    def inputs(self) -> Statistics:
+        """The statistics, for a method that declares that it needs them."""
+        if self.statistics is None:
+            raise AssertionError(f"`{self.name}` came without statistics")
+        return self.statistics
 
 
 @dataclass(frozen=True)
@@ -40,16 +68,43 @@ class Outcome:
     """What a method gives: the new form and facts worth telling (plain JSON data)."""
 
     form: Form
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Method:
-    """A registered method."""
+class RewriteTask(Generic[OptionsT]):
+    """What a rewrite gets.
+
+    net : a copy of its own; may be changed and returned.
+    targets : the parameters that the step selects, in the order of the net.
+    options, statistics : by parameter name; statistics only for those whose options need them.
+    """
+
+    net: Net
+    targets: Sequence[Target]
+    options: Mapping[str, OptionsT]
+    statistics: Mapping[str, Statistics]
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """What a rewrite gives: the new net, and facts by the name of a target."""
+
+    net: Net
+    facts: Mapping[str, Facts] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What methods and rewrites have in common.
+
+    needs : what a parameter with these options needs to know of its layer's inputs.
+    """
 
     name: str
     options: type[Any]
-    run: Callable[[Task[Any]], Outcome]
+    needs: Callable[[Any], Needs]
 
     def make_options(self, values: Mapping[str, Any]) -> Any:
         """Build the options from recipe values.
@@ -72,31 +127,84 @@ class Method:
             raise RecipeError(f"an option of `{self.name}` is wrong: {error}") from error
 
 
+@dataclass(frozen=True)
+class Method(Entry):
+    """A registered method.
+
+    survey : called once before a step with all its forms and their options, for what one parameter
+        alone does not tell; None where each is on its own.
+    """
+
+    run: Callable[[Task[Any]], Outcome]
+    survey: Callable[[Sequence[Form], Sequence[Any]], Any] | None = None
+
+
+@dataclass(frozen=True)
+class Rewrite(Entry):
+    """A registered rewrite."""
+
+    run: Callable[[RewriteTask[Any]], Rewritten]
+
+
 # Where each method lives: one line for each. A package above this one may add its own.
 MODULES = {
+    "cast.half": "cmodel.compress.methods.cast_half",
+    "factorize.svd": "cmodel.compress.methods.factorize_svd",
+    "fold.batchnorm": "cmodel.compress.methods.fold_batchnorm",
     "prune.magnitude": "cmodel.compress.methods.prune_magnitude",
     "quantize.kmeans": "cmodel.compress.methods.quantize_kmeans",
     "quantize.linear": "cmodel.compress.methods.quantize_linear",
 }
-_methods: dict[str, Method] = {}
+_entries: dict[str, Method | Rewrite] = {}
 
 
 def method(
-    name: str, options: type[OptionsT]
+    name: str,
+    options: type[OptionsT],
+    *,
+    needs: Needs | Callable[[OptionsT], Needs] = NOTHING,
+    survey: Callable[[Sequence[Form], Sequence[OptionsT]], Any] | None = None,
 ) -> Callable[[Callable[[Task[OptionsT]], Outcome]], Callable[[Task[OptionsT]], Outcome]]:
     """Register a function as the method `name`; a second one of the same name is refused."""
 
     def register(run: Callable[[Task[OptionsT]], Outcome]) -> Callable[[Task[OptionsT]], Outcome]:
-        if name in _methods:
-            raise ValueError(f"the method `{name}` is registered twice")
-        _methods[name] = Method(name, options, run)
+        _add(Method(name, options, _as_function(needs), run, survey))
         return run
 
     return register
 
 
-def find_method(name: str) -> Method:
-    """Return the method of this name.
+def rewrite(
+    name: str,
+    options: type[OptionsT],
+    *,
+    needs: Needs | Callable[[OptionsT], Needs] = NOTHING,
+) -> Callable[
+    [Callable[[RewriteTask[OptionsT]], Rewritten]], Callable[[RewriteTask[OptionsT]], Rewritten]
+]:
+    """Register a function as the rewrite `name`; a second one of the same name is refused."""
+
+    def register(
+        run: Callable[[RewriteTask[OptionsT]], Rewritten],
+    ) -> Callable[[RewriteTask[OptionsT]], Rewritten]:
+        _add(Rewrite(name, options, _as_function(needs), run))
+        return run
+
+    return register
+
+
+def _as_function(needs: Needs | Callable[[OptionsT], Needs]) -> Callable[[OptionsT], Needs]:
+    return needs if callable(needs) else lambda options: needs
+
+
+def _add(entry: Method | Rewrite) -> None:
+    if entry.name in _entries:
+        raise ValueError(f"the method `{entry.name}` is registered twice")
+    _entries[entry.name] = entry
+
+
+def find_method(name: str) -> Method | Rewrite:
+    """Return the method or rewrite of this name.
 
     Raises
     ------
@@ -109,4 +217,4 @@ def find_method(name: str) -> Method:
             hint=did_you_mean(name, MODULES),
         )
     import_module(MODULES[name])
-    return _methods[name]
+    return _entries[name]

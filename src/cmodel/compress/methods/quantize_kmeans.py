@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from cmodel import _kmeans
 from cmodel.compress.options import check_choice, check_int
 from cmodel.compress.registry import Outcome, Task, method
-from cmodel.errors import RecipeError
-from cmodel.tensors import Codebook, Dense, FloatArray, Sparse
+from cmodel.compress.values import stored_values, with_stored_values
+from cmodel.tensors import Codebook, Dense, FloatArray
 
 
 @dataclass(frozen=True)
@@ -41,22 +41,13 @@ class Options:
 
 @method("quantize.kmeans", Options)
 def quantize_kmeans(task: Task[Options]) -> Outcome:
-    """Quantize a Dense parameter, or the stored values of a Sparse one."""
-    form = task.form
-    match form:
-        case Dense():
-            values = form.to_dense()
-        case Sparse(values=Dense()):
-            values = form.values.to_dense()
-        case _:
-            raise RecipeError(f"`quantize.kmeans`: `{task.name}` is quantized already")
+    """Quantize a Dense parameter, the stored values of a Sparse one, or the buckets of a hash."""
+    values = stored_values(task.form, task.name, "quantize.kmeans")
     if not values.size:
-        return Outcome(form)
+        return Outcome(task.form)
     codebook, iterations = cluster(values, task.options, task.rng)
     facts = {"entries": codebook.entries, "iterations": iterations}
-    if isinstance(form, Sparse):
-        return Outcome(Sparse(form.shape, form.positions, codebook), facts)
-    return Outcome(codebook, facts)
+    return Outcome(with_stored_values(task.form, codebook), facts)
 
 
 def cluster(values: FloatArray, options: Options, rng: np.random.Generator) -> tuple[Codebook, int]:

@@ -6,14 +6,14 @@ networks for efficient inference", 2018, sections 2.1 and 2.2.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cmodel.compress.options import check_choice, check_int
 from cmodel.compress.registry import Outcome, Task, method
-from cmodel.errors import RecipeError
-from cmodel.tensors import Dense, FloatArray, Form, Linear, Sparse
+from cmodel.compress.values import GRANULARITIES, groups_of, stored_values, with_stored_values
+from cmodel.tensors import Dense, FloatArray, Linear
 
 
 @dataclass(frozen=True)
@@ -23,42 +23,36 @@ class Options:
     bits : 2 to 16 bits for an integer.
     scheme : "symmetric" (zero at 0, range of the largest magnitude) or "affine" (minimum to
         maximum, zero exactly representable).
-    granularity : "tensor" for one scale, "channel" for one for each index of axis 0.
+    granularity : "tensor" for one scale, "channel" for one for each index of axis 0, "group" for
+        one for each `group_size` successive weights.
+    group_size : has to divide the number of weights.
     """
 
     bits: int = 8
     scheme: str = "symmetric"
     granularity: str = "channel"
+    group_size: int = 64
 
     def __post_init__(self) -> None:
         check_int("bits", self.bits, 2, 16)
         check_choice("scheme", self.scheme, ("symmetric", "affine"))
-        check_choice("granularity", self.granularity, ("tensor", "channel"))
+        check_choice("granularity", self.granularity, GRANULARITIES)
+        check_int("group_size", self.group_size, 1, 1 << 30)
 
 
 @method("quantize.linear", Options)
 def quantize_linear(task: Task[Options]) -> Outcome:
-    """Quantize a Dense parameter, or the stored values of a Sparse one (one scale for all)."""
-    form = task.form
-    match form:
-        case Dense():
-            return Outcome(_quantize(form.to_dense(), task.options))
-        case Sparse(values=Dense()):
-            return Outcome(_quantize_sparse(form, task.options))
-        case _:
-            raise RecipeError(f"`quantize.linear`: `{task.name}` is quantized already")
+    """Quantize a Dense parameter, or with one scale the stored values of a Sparse or Hashed one."""
+    values = stored_values(task.form, task.name, "quantize.linear")
+    options = task.options
+    if not isinstance(task.form, Dense):
+        options = replace(options, granularity="tensor")
+    groups = groups_of(values.shape, options.granularity, options.group_size, task.name)
+    return Outcome(with_stored_values(task.form, _quantize(values, options, groups)))
 
 
-def _quantize_sparse(form: Sparse, options: Options) -> Form:
-    values = form.values.to_dense()
-    per_tensor = Options(options.bits, options.scheme, "tensor")
-    return Sparse(form.shape, form.positions, _quantize(values, per_tensor))
-
-
-def _quantize(weights: FloatArray, options: Options) -> Linear:
-    rows = weights.shape[0] if weights.ndim else 1
-    per_channel = options.granularity == "channel" and weights.ndim > 1 and weights.size > 0
-    flat = weights.reshape(rows if per_channel else 1, -1).astype(np.float64)
+def _quantize(weights: FloatArray, options: Options, groups: int) -> Linear:
+    flat = weights.reshape(groups, -1).astype(np.float64)
     low = np.minimum(flat.min(axis=1, initial=0.0), 0.0)
     high = np.maximum(flat.max(axis=1, initial=0.0), 0.0)
     if options.scheme == "symmetric":

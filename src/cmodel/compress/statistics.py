@@ -1,0 +1,295 @@
+"""Statistics of layers' inputs over calibration images, gathered by running the net.
+
+The weights of a layer are, for each of G groups, a matrix of R rows (outputs) and K columns; an
+output is the product of its row with a *patch*: for InnerProduct the input vector, for Convolution
+the (input channels / G, kernel height, kernel width) values under the kernel, in this order.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmodel.engine import Engine
+from cmodel.errors import DataError, LimitError, RecipeError
+from cmodel.net import Layer, Net, Shape, Shapes, infer_shapes
+from cmodel.net.shapes.rule import canonical_axis, text
+from cmodel.net.shapes.windows import convolution_window, convolved_size
+from cmodel.proto import caffe_pb2
+
+Array = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+# Most bytes of the matrices that are gathered in one pass.
+MAX_BYTES = 2 << 30
+# An image gives at most so many patches, chosen at random: neighbours tell nearly the same.
+MAX_PATCHES = 1024
+_ACTIVATION_BYTES = 256 << 20
+_PATCH_BYTES = 64 << 20
+_MAX_BATCH = 64
+_TYPES = ("Convolution", "InnerProduct")
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Moments of the patches x that a layer multiplies, in the net as it stands.
+
+    count : number of patches.
+    gram : E[x xᵀ], float64 (G, K, K).
+    mean : E[x], float64 (G, K).
+    cross : E[y xᵀ], float64 (G, K, K), where y is the same patch in the net as it was before the
+        step; None where it was not asked for.
+    """
+
+    count: int
+    gram: Doubles
+    mean: Doubles
+    cross: Doubles | None = None
+
+
+class Calibration:
+    """Images as they are fed: one float32 array (N, C, H, W), or batches of them.
+
+    An iterator is read into memory; any other iterable is read anew for each pass.
+
+    Raises
+    ------
+    DataError : there is no image, or they do not fit the net's input.
+    """
+
+    def __init__(self, net: Net, data: NDArray[np.floating] | Iterable[Array]) -> None:
+        if not net.inputs:
+            raise DataError("the net has no input to feed calibration images to")
+        self.blob, self._declared = next(iter(net.inputs.items()))
+        if isinstance(data, np.ndarray):
+            self._data: Iterable[Array] = [data]
+        else:
+            self._data = list(data) if isinstance(data, Iterator) else data
+        first = next(iter(self.batches(1)), None)
+        if first is None:
+            raise DataError("the calibration data holds no image")
+        self.shape: Shape = first.shape[1:]
+
+    def batches(self, size: int) -> Iterator[Array]:
+        """Yield batches of at most `size` images, float32."""
+        for given in self._data:
+            array = np.asarray(given)
+            self._check(array)
+            for start in range(0, len(array), size):
+                batch = np.ascontiguousarray(array[start : start + size], np.float32)
+                if not np.isfinite(batch).all():
+                    raise DataError("the calibration data holds values that are not finite")
+                yield batch
+
+    def _check(self, array: NDArray[np.generic]) -> None:
+        if array.dtype.kind not in "fiub":
+            raise DataError(f"the calibration data holds {array.dtype}, not numbers")
+        declared = self._declared
+        wrong = array.ndim < 1 or (
+            declared is not None
+            and (array.ndim != len(declared) or array.shape[1:] != declared[1:])
+        )
+        if wrong:
+            takes = "N" + "".join(f"x{n}" for n in (declared or ())[1:])
+            raise DataError(
+                f"the calibration data has the shape {text(array.shape)}; "
+                f"the input `{self.blob}` takes {takes}",
+                hint="give the images as they are fed to the net: resized, mean subtracted, scaled",
+            )
+
+
+@dataclass
+class _Sum:
+    """What is added up for one parameter."""
+
+    users: list[Layer]
+    gram: Doubles
+    mean: Doubles
+    cross: Doubles | None
+    count: int = 0
+
+
+def size_of_gram(net: Net, name: str) -> tuple[int, int]:
+    """Return the groups G and the columns K of a parameter's weights.
+
+    Raises
+    ------
+    RecipeError : a layer that uses it is neither a Convolution nor an InnerProduct.
+    """
+    users = _users(net, name)
+    layer, shape = users[0], net.parameters.shape(name)
+    if layer.type == "InnerProduct":
+        return 1, shape[0 if layer.param.inner_product_param.transpose else 1]
+    return layer.param.convolution_param.group, prod(shape[1:])
+
+
+def gather(
+    net: Net,
+    names: Sequence[str],
+    calibration: Calibration,
+    *,
+    reference: Net | None = None,
+    threads: int | None = None,
+) -> dict[str, Statistics]:
+    """Run the net over the images once; return statistics by parameter name.
+
+    reference : the net that `Statistics.cross` compares with.
+
+    Raises
+    ------
+    RecipeError : a layer of a type whose inputs are not gathered.
+    LimitError : the matrices would take more than MAX_BYTES.
+    """
+    sums = {name: _empty(net, name, reference is not None) for name in names}
+    total = sum(bytes_of_gram(net, name, reference is not None) for name in names)
+    if total > MAX_BYTES:
+        raise LimitError(
+            f"the input statistics would take {total / 1e9:,.1f} GB; the limit is "
+            f"{MAX_BYTES / 1e9:,.1f} GB",
+            where=f"parameters {', '.join(names)}",
+            hint="exclude the largest layers from the step, or give them a step of their own",
+        )
+    walk, wanted = _unfolded(net, sums)
+    shapes = infer_shapes(walk, {calibration.blob: (1, *calibration.shape)})
+    engine = Engine(walk, threads)
+    other = None if reference is None else Engine(_unfolded(reference, sums)[0], threads)
+    for number, batch in enumerate(calibration.batches(_batch_size(shapes))):
+        feed = {calibration.blob: batch}
+        blobs = engine.run(feed, wanted)
+        others = blobs if other is None else other.run(feed, wanted)
+        for name, entry in sums.items():
+            rng = np.random.default_rng([number, zlib.crc32(name.encode())])
+            for layer in entry.users:
+                for bottom in walk.layer(layer.key).bottoms:
+                    _add(entry, layer, blobs[bottom], others[bottom], rng)
+    return {name: _finished(entry) for name, entry in sums.items()}
+
+
+def bytes_of_gram(net: Net, name: str, cross: bool) -> int:
+    """Return the bytes that a parameter's statistics take."""
+    groups, columns = size_of_gram(net, name)
+    return groups * columns * columns * 8 * (2 if cross else 1)
+
+
+def _users(net: Net, name: str) -> list[Layer]:
+    users = [layer for layer in net.layers if name in layer.parameters[:1]]
+    for layer in users:
+        if layer.type not in _TYPES:
+            raise RecipeError(
+                f"the inputs of a {layer.type} layer are not gathered: `{name}` is one's",
+                hint=f"select layers of the types {' and '.join(_TYPES)}",
+            )
+    if not users:
+        raise RecipeError(f"`{name}` is no layer's weights: it has no inputs to gather")
+    return users
+
+
+def _empty(net: Net, name: str, cross: bool) -> _Sum:
+    groups, columns = size_of_gram(net, name)
+    if bytes_of_gram(net, name, cross) > MAX_BYTES:
+        raise LimitError(
+            f"`{name}` has {columns:,} inputs: their statistics would take "
+            f"{bytes_of_gram(net, name, cross) / 1e9:,.1f} GB",
+            hint="use a method without calibration for this layer",
+        )
+    shape = (groups, columns, columns)
+    matrix = np.zeros(shape) if cross else None
+    return _Sum(_users(net, name), np.zeros(shape), np.zeros((groups, columns)), matrix)
+
+
+def _unfolded(net: Net, sums: Iterable[str]) -> tuple[Net, list[str]]:
+    """Return the net with a name of its own for each value, and the inputs of the users of `sums`.
+
+    A layer in place overwrites what an earlier layer read.
+    """
+    current = {name: name for name in net.inputs}
+    taken = set(current).union(*(layer.tops for layer in net.layers))
+    layers = []
+    for layer in net.layers:
+        param = caffe_pb2.LayerParameter()
+        param.CopyFrom(layer.param)
+        param.bottom[:] = [current.get(name, name) for name in layer.bottoms]
+        for i, name in enumerate(layer.tops):
+            fresh = name
+            while fresh in taken and name in current and layer.type != "Input":
+                fresh += "'"
+            taken.add(fresh)
+            current[name] = fresh
+            param.top[i] = fresh
+        layers.append(replace(layer, param=param))
+    unfolded = replace(net, layers=layers)
+    wanted = {
+        bottom
+        for layer in layers
+        if layer.parameters[:1] and layer.parameters[0] in sums
+        for bottom in layer.bottoms
+    }
+    return unfolded, sorted(wanted)
+
+
+def _batch_size(shapes: Shapes) -> int:
+    each = 4 * sum(prod(shape) for shape in shapes.blobs.values() if shape is not None)
+    return min(max(_ACTIVATION_BYTES // max(each, 1), 1), _MAX_BATCH)
+
+
+def _add(entry: _Sum, layer: Layer, x: Array, y: Array, rng: np.random.Generator) -> None:
+    groups, columns = entry.mean.shape
+    if layer.type == "InnerProduct":
+        axis = canonical_axis(layer, layer.param.inner_product_param.axis, x.ndim)
+        rows = prod(x.shape[:axis])
+        pieces = [(x.reshape(1, rows, columns), y.reshape(1, rows, columns))]
+    else:
+        pieces = list(_convolved(entry, layer, x, y, rng))
+    for patches, others in pieces:
+        doubles = patches.astype(np.float64).transpose(0, 2, 1)
+        for group in range(groups):
+            entry.gram[group] += doubles[group] @ doubles[group].T
+            if entry.cross is not None:
+                entry.cross[group] += others[group].astype(np.float64).T @ doubles[group].T
+        entry.mean += doubles.sum(axis=2)
+        entry.count += patches.shape[1]
+
+
+def _convolved(
+    entry: _Sum, layer: Layer, x: Array, y: Array, rng: np.random.Generator
+) -> Iterator[tuple[Array, Array]]:
+    """Yield patches of a few images at a time, (G, patches, K), of both nets."""
+    groups, columns = entry.mean.shape
+    window = convolution_window(layer, x.shape)
+    out = convolved_size(layer, x.shape, window)
+    images = prod(x.shape[: window.axis])
+    count = min(prod(out), MAX_PATCHES)
+    chosen = np.sort(rng.choice(prod(out), count, replace=False))
+    step = max(_PATCH_BYTES // (8 * groups * columns * count), 1)
+    padding = [(0, 0), (0, 0), *((pad, pad) for pad in window.pad)]
+    places = [
+        tuple(
+            slice(k * d, k * d + (n - 1) * s + 1, s)
+            for k, d, n, s in zip(place, window.dilation, out, window.stride, strict=True)
+        )
+        for place in np.ndindex(*window.kernel)
+    ]
+
+    def patches(values: Array, start: int) -> Array:
+        flat = values.reshape(images, *values.shape[window.axis :])[start : start + step]
+        padded = np.pad(flat, padding)
+        channels = flat.shape[1]
+        found = np.empty((groups, len(flat), count, channels // groups, len(places)), np.float32)
+        for i, place in enumerate(places):
+            taken = padded[:, :, *place].reshape(len(flat), groups, channels // groups, -1)
+            found[..., i] = taken[..., chosen].transpose(1, 0, 3, 2)
+        return found.reshape(groups, -1, columns)
+
+    for start in range(0, images, step):
+        mine = patches(x, start)
+        yield mine, mine if y is x else patches(y, start)
+
+
+def _finished(entry: _Sum) -> Statistics:
+    cross = None if entry.cross is None else entry.cross / entry.count
+    return Statistics(entry.count, entry.gram / entry.count, entry.mean / entry.count, cross)

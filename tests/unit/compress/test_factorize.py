@@ -1,0 +1,267 @@
+"""Layers in the place of others: low rank, and what has to follow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.unit.compress.nets import CONV, apply, distance, filled, images, run
+
+from cmodel.compress import compress, parse_recipe
+from cmodel.compress.methods import factorize_svd
+from cmodel.errors import RecipeError
+from cmodel.net import infer_shapes
+from cmodel.tensors import Codebook, Dense, Sparse
+
+
+@pytest.mark.parametrize("name", ["conv1", "conv2", "conv3", "fc"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_full_rank_svd_leaves_the_outputs(name, weighted):
+    net, x = filled(CONV), images(filled(CONV))
+    rank = {"conv1": 8, "conv2": 6, "conv3": 10, "fc": 7}[name]
+    more = f"weighted = {str(weighted).lower()}\nrank = {rank}\nselect = {{ name = '{name}' }}"
+    new = apply(net, "factorize.svd", more, data=x)
+    assert [layer.key for layer in new.layers if layer.key.startswith(name)] == [
+        f"{name}_v",
+        f"{name}_u",
+    ]
+    assert new.layer(f"{name}_u").tops == (name,)
+    assert len(new.layer(f"{name}_v").parameters) == 1
+    infer_shapes(new)
+    assert distance(run(new, x), run(net, x)) < 1e-5
+    assert net.layer(name).parameters[0] in net.parameters
+
+
+def test_a_transposed_inner_product_is_factorised_too():
+    text = CONV.replace("{ num_output: 7 }", "{ num_output: 7 transpose: true }")
+    net, x = filled(text), images(filled(text))
+    new = apply(net, "factorize.svd", "rank = 7\nselect = { name = 'fc' }")
+    assert distance(run(new, x), run(net, x)) < 1e-5
+
+
+def test_more_rank_less_error():
+    net, x = filled(CONV), images(filled(CONV))
+    errors = [
+        distance(
+            run(apply(net, "factorize.svd", f"rank = {rank}\nselect = {{ name = 'fc' }}"), x),
+            run(net, x),
+        )
+        for rank in (1, 3, 5, 7)
+    ]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] > 0.2
+
+
+def _rank(options: str) -> int:
+    net = filled(CONV)
+    new = apply(net, "factorize.svd", f"{options}\nselect = {{ name = 'fc' }}")
+    if "fc_v" not in [layer.key for layer in new.layers]:
+        return 0
+    return new.layer("fc_v").param.inner_product_param.num_output
+
+
+def test_the_rank_by_energy_error_and_size():
+    s = np.linalg.svd(filled(CONV).parameters["fc/0"].to_dense().reshape(7, -1), compute_uv=False)
+    energy = np.cumsum(s**2) / (s**2).sum()
+    assert _rank("energy = 0.5") == np.searchsorted(energy, 0.5) + 1
+    assert _rank("error = 0.6") == np.searchsorted(energy, 1 - 0.36) + 1
+    assert _rank("ratio = 0.5") == int(0.5 * 7 * 60 / 67)
+
+
+def test_a_layer_that_would_grow_stays():
+    assert _rank("energy = 1.0") == 0
+    net = filled(CONV)
+    new = apply(net, "factorize.svd", "energy = 1.0\nselect = { name = 'fc' }")
+    assert "not be smaller" in new.notes["facts"]["fc/0"]["factorize.svd"]["kept"]
+
+
+def test_weighting_by_the_data_lowers_the_response_error():
+    net, x = filled(CONV), images(filled(CONV))
+    more = "rank = 5\ndamp = 1e-6\nselect = { name = 'conv1' }\n"
+    plain, weighted = (
+        distance(
+            run(apply(net, "factorize.svd", more + extra, data=x), x, "conv1"), run(net, x, "conv1")
+        )
+        for extra in ("", "weighted = true")
+    )
+    assert weighted < plain
+
+
+def test_a_large_matrix_is_decomposed_at_random(monkeypatch):
+    rng = np.random.default_rng(0)
+    rows = (
+        rng.normal(size=(1, 120, 40)) @ np.diag(0.7 ** np.arange(40)) @ rng.normal(size=(40, 300))
+    )
+    rows = rows.astype(np.float32)
+    for options in (
+        factorize_svd.Options(rank=12),
+        factorize_svd.Options(energy=0.999),
+        factorize_svd.Options(error=0.1),
+        factorize_svd.Options(ratio=0.2),
+    ):
+        exact = factorize_svd.factors(rows, options, None, np.random.default_rng(0))
+        with monkeypatch.context() as patch:
+            patch.setattr(factorize_svd, "EXACT_SIZE", 0)
+            last, first, facts = factorize_svd.factors(
+                rows, options, None, np.random.default_rng(0)
+            )
+        assert facts["rank"] == exact[2]["rank"]
+        assert distance(last @ first, rows) == pytest.approx(
+            distance(exact[0] @ exact[1], rows), rel=0.05, abs=1e-6
+        )
+
+
+@pytest.mark.parametrize("values", [np.zeros((4, 6)), np.full((4, 6), 3.0), np.full((1, 1), -2.0)])
+def test_constant_and_one_element_matrices(values):
+    rows = values[None].astype(np.float32)
+    last, first, facts = factorize_svd.factors(
+        rows, factorize_svd.Options(), None, np.random.default_rng(0)
+    )
+    assert facts["rank"] == 1
+    assert np.allclose(last @ first, rows)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ("rank = 0", "rank is an integer from 1"),
+        ("rank = 2\nenergy = 0.5", "exclude each other"),
+        ("energy = 0", "energy is a number above 0"),
+        ("ratio = 2", "ratio"),
+        ("rnk = 2", "did you mean `rank`"),
+        ("rank = 9\nselect = { name = 'fc' }", "rank 9 is beyond the 7"),
+        ("select = { kind = 'biases' }", "works on the weights"),
+        ("weighted = 1", "true or false"),
+    ],
+)
+def test_wrong_options_are_named(options, match):
+    with pytest.raises(RecipeError, match=match):
+        apply(filled(CONV), "factorize.svd", options)
+
+
+def test_weighted_needs_data():
+    with pytest.raises(RecipeError, match="--data"):
+        apply(filled(CONV), "factorize.svd", "weighted = true")
+
+
+def test_shared_parameters_and_quantized_ones_are_refused():
+    net = filled(CONV)
+    with pytest.raises(RecipeError, match="comes before quantization"):
+        compress(
+            net,
+            parse_recipe(
+                '[[step]]\nmethod = "quantize.kmeans"\nk = 2\n[[step]]\nmethod = "factorize.svd"',
+                "r",
+            ),
+        )
+    text = (
+        CONV
+        + """
+    layer { name: "again" type: "InnerProduct" bottom: "conv3" top: "fc2" inner_product_param { num_output: 7 } }
+    """
+    )
+    net = filled(text)
+    net.layers[-1].parameters = ["fc/0", "again/1"]
+    with pytest.raises(RecipeError, match="shares parameters"):
+        apply(net, "factorize.svd", "rank = 2\nselect = { name = 'fc' }")
+
+
+def test_the_next_steps_see_the_new_layers():
+    net = filled(CONV)
+    text = """
+    [[step]]
+    method = "factorize.svd"
+    rank = 4
+    select = { name = "fc" }
+    [[step]]
+    method = "prune.magnitude"
+    density = 0.5
+    select = { name = "fc_*" }
+    [[step]]
+    method = "quantize.kmeans"
+    k = 4
+    [step.name."fc_u"]
+    k = 2
+    """
+    new = compress(net, parse_recipe(text, "r"))
+    form = new.parameters["fc_u/0"]
+    assert isinstance(form, Sparse)
+    assert isinstance(form.values, Codebook)
+    assert form.values.entries == 2
+    assert isinstance(new.parameters["conv1/0"], Codebook)
+    assert np.isfinite(run(new, images(net))).all()
+
+
+def test_new_names_are_unique():
+    text = CONV.replace('"conv3"', '"fc_v"')
+    net = filled(text)
+    new = apply(net, "factorize.svd", "rank = 7\nselect = { name = 'fc' }")
+    assert [layer.key for layer in new.layers][-3:] == ["fc_v", "fc_v2", "fc_u"]
+    assert distance(run(new, images(net)), run(net, images(net))) < 1e-5
+
+
+# fold.batchnorm
+
+NORMED = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 4 dim: 9 dim: 8 } } }
+layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
+        convolution_param { num_output: 8 kernel_size: 3 pad: 1 bias_term: false } }
+layer { name: "bn1" type: "BatchNorm" bottom: "conv1" top: "conv1" }
+layer { name: "scale1" type: "Scale" bottom: "conv1" top: "conv1" scale_param { bias_term: true } }
+layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }
+layer { name: "conv2" type: "Convolution" bottom: "conv1" top: "conv2"
+        convolution_param { num_output: 8 kernel_size: 3 group: 4 pad: 1 } }
+layer { name: "bn2" type: "BatchNorm" bottom: "conv2" top: "bn2" }
+layer { name: "add" type: "Eltwise" bottom: "conv1" bottom: "bn2" top: "add" }
+layer { name: "bn3" type: "BatchNorm" bottom: "add" top: "bn3" }
+layer { name: "fc" type: "InnerProduct" bottom: "bn3" top: "fc" inner_product_param { num_output: 7 transpose: true } }
+layer { name: "scale4" type: "Scale" bottom: "fc" top: "out" }
+"""
+
+
+def test_folding_leaves_the_outputs():
+    net, x = filled(NORMED), images(filled(NORMED))
+    new = apply(net, "fold.batchnorm")
+    assert [layer.key for layer in new.layers] == [
+        "data",
+        "conv1",
+        "relu1",
+        "conv2",
+        "add",
+        "bn3",
+        "fc",
+    ]
+    assert new.layer("conv2").tops == ("bn2",)
+    assert new.layer("conv1").param.convolution_param.bias_term
+    assert set(new.parameters) == {
+        "conv1/0", "conv1/1", "conv2/0", "conv2/1", "bn3/0", "bn3/1", "bn3/2", "fc/0", "fc/1",
+    }  # fmt: skip
+    infer_shapes(new)
+    assert distance(run(new, x), run(net, x)) < 1e-6
+    facts = new.notes["facts"]
+    assert facts["conv1/0"]["fold.batchnorm"]["folded"] == ["bn1", "scale1"]
+
+
+def test_a_batchnorm_that_shares_its_bottom_is_not_folded():
+    text = NORMED.replace('bottom: "conv1" bottom: "bn2"', 'bottom: "conv2" bottom: "bn2"')
+    net, x = filled(text), images(filled(text))
+    new = apply(net, "fold.batchnorm")
+    assert "bn2" in [layer.key for layer in new.layers]
+    assert distance(run(new, x), run(net, x)) < 1e-6
+
+
+def test_statistics_of_the_batch_are_not_folded():
+    text = NORMED.replace(
+        'top: "bn2" }', 'top: "bn2" batch_norm_param { use_global_stats: false } }'
+    )
+    assert "bn2" in [layer.key for layer in apply(filled(text), "fold.batchnorm").layers]
+
+
+def test_a_factor_of_zero_counts_as_no_statistics():
+    net, x = filled(NORMED), images(filled(NORMED))
+    net.parameters["bn1/2"] = Dense(np.zeros(1, np.float32))
+    assert distance(run(apply(net, "fold.batchnorm"), x), run(net, x)) < 1e-6
+
+
+def test_nothing_to_fold_is_an_error():
+    with pytest.raises(RecipeError, match="finds no BatchNorm"):
+        apply(filled(CONV), "fold.batchnorm")
