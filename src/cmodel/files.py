@@ -57,3 +57,37 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         yield file
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextmanager
+def atomic_files(
+    folder: str | os.PathLike[str], *, force: bool = False, keep: bool = True
+) -> Iterator[Path]:
+    """Give an empty temporary folder; move its files to `folder` at a clean end of the block.
+
+    On an error, or without `keep`, `folder` is as it was. Existing files stop it unless `force`.
+
+    Raises
+    ------
+    OutputError : the place cannot be written, or holds such a file already.
+    """
+    target = Path(folder)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".cmodel-", dir=target) as name:
+            yield Path(name)
+            files = sorted(Path(name).iterdir()) if keep else []
+            for file in files:
+                refuse_existing(target / file.name, force)
+            for file in files:
+                file.replace(target / file.name)
+    except OSError as error:
+        raise OutputError(f"cannot write to `{target}`: {error.strerror or error}") from error
+
+
+def refuse_existing(path: Path, force: bool) -> None:
+    """Raise OutputError where `path` exists, unless `force` allows to replace it."""
+    if path.is_dir():
+        raise OutputError(f"cannot write `{path}`: it is a folder")
+    if path.exists() and not force:
+        raise OutputError(f"`{path}` exists already", hint="-f overwrites it")

@@ -17,7 +17,7 @@ EXAMPLES = "  cmodel doctor --json"
 
 PACKAGES = ("numpy", "scipy", "protobuf", "threadpoolctl", "rich")
 # What each extra brings: (extra, importable module).
-EXTRAS = (("images", "PIL"),)
+EXTRAS = (("images", "PIL"), ("onnx", "onnx"), ("safetensors", "safetensors"))
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

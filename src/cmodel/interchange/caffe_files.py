@@ -1,0 +1,63 @@
+"""A Net as Caffe's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from cmodel.caffe import load_net, print_prototxt, write_caffemodel, write_mean
+from cmodel.errors import CheckFailed
+from cmodel.interchange.arrays import check_bits
+from cmodel.net import Net
+
+
+class CaffeNames(NamedTuple):
+    """Names of the files, inside one folder."""
+
+    prototxt: str = "deploy.prototxt"
+    weights: str = "weights.caffemodel"
+    mean: str = "mean.binaryproto"
+    labels: str = "labels.txt"
+
+
+def caffe_names(weights: str) -> CaffeNames:
+    """Return the names that go with those of a caffemodel: they have its stem."""
+    stem = Path(weights).stem
+    return CaffeNames(f"{stem}.prototxt", weights, f"{stem}.mean.binaryproto", f"{stem}.labels.txt")
+
+
+def write_caffe(net: Net, folder: Path, names: CaffeNames) -> list[str]:
+    """Write prototxt and caffemodel, and mean image and labels where the net has them.
+
+    What was written is read again and has to give the same bits.
+
+    Returns
+    -------
+    The names of the files.
+
+    Raises
+    ------
+    CheckFailed : Caffe's files cannot hold this net.
+    """
+    written = [names.prototxt, names.weights]
+    (folder / names.prototxt).write_text(print_prototxt(net), "utf-8")
+    with (folder / names.weights).open("wb") as file:
+        write_caffemodel(net, file)
+    if net.transform is not None and net.transform.mean_image is not None:
+        with (folder / names.mean).open("wb") as file:
+            write_mean(net.transform.mean_image, file)
+        written.append(names.mean)
+    if net.labels:
+        text = "".join(f"{label}\n" for label in net.labels)
+        (folder / names.labels).write_text(text, "utf-8")
+        written.append(names.labels)
+    again = load_net(folder / names.prototxt, folder / names.weights)
+    if set(again.parameters) != set(net.parameters):
+        different = sorted(set(again.parameters) ^ set(net.parameters))
+        raise CheckFailed(
+            f"Caffe's files do not give the same parameters: {', '.join(different[:10])}",
+            hint="are there layers of the same name?",
+        )
+    for name in net.parameters:
+        check_bits(name, net.parameters[name].to_dense(), again.parameters[name].to_dense())
+    return written

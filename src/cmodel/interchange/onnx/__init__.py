@@ -1,0 +1,1 @@
+"""ONNX, both ways. Needs the extra `onnx`; only `detect` does without."""
