@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from cmodel.caffe import load_mean, load_net, print_prototxt, write_caffemodel
-from cmodel.errors import UnsupportedError
 
 SAME = (
     "legacy_input_dim",
@@ -123,10 +122,11 @@ def test_a_missing_layer_keeps_its_constant_fillers(formats, reference):
     assert "unfilled" not in net.notes
 
 
-def test_hdf5_weights_are_named(formats):
+def test_hdf5_weights_have_the_same_bits(formats, reference):
     folder = formats / "hdf5_weights"
-    with pytest.raises(UnsupportedError, match="HDF5"):
-        load_net(folder / "deploy.prototxt", folder / "weights.caffemodel.h5")
+    net = load_net(folder / "deploy.prototxt", folder / "weights.caffemodel.h5", strict=True)
+    assert words(net) == reference
+    assert list(net.parameters) == list(reference)
 
 
 def test_mean_image(formats):

@@ -11,18 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cmodel.caffe.deep_compression import LayerSizes
 from cmodel.caffe.fillers import fill, filler_of, is_random
 from cmodel.caffe.filter import is_included, net_state
 from cmodel.caffe.prototxt import ParsedNet, read_prototxt, unknown_names
 from cmodel.caffe.upgrade import UpgradedLayer, upgrade_layers
-from cmodel.caffe.wire import (
-    BlobRecord,
-    Caffemodel,
-    LayerRecord,
-    blob_of_bytes,
-    read_blob,
-    read_caffemodel,
-)
+from cmodel.caffe.weights import Blob, StoredLayer, Weights, read_weights
+from cmodel.caffe.wire import blob_of_bytes, read_blob
 from cmodel.errors import (
     CaffemodelError,
     CmodelError,
@@ -80,7 +75,9 @@ def load_net(
     Parameters
     ----------
     prototxt_path : the net.
-    weights_path : a caffemodel; None for a net whose layers have no parameters.
+    weights_path : a caffemodel, Caffe's HDF5 weights (the extra `hdf5`) or a `.net` file of Deep
+        Compression, whose forms stay as they are; told by content. None for a net whose layers
+        have no parameters.
     phase, stages, level : the state that include and exclude rules are held against.
     strict : make every warning an error.
     allow_missing : whether layers may be missing in the weights. They get the values of their
@@ -115,7 +112,7 @@ def load_net(
     if weights_path is None:
         binder.bind_without_weights()
     else:
-        binder.bind(read_caffemodel(weights_path), allow_missing, warn)
+        binder.bind(read_weights(weights_path, _sizes(net, expected)), allow_missing, warn)
     return net
 
 
@@ -162,7 +159,7 @@ def _build(
     phase: str,
     stages: Iterable[str],
     level: int,
-) -> tuple[Net, dict[str, list[BlobRecord]]]:
+) -> tuple[Net, dict[str, Sequence[Blob]]]:
     """Return the net without parameters, and the blobs that stand in the prototxt itself."""
     message = parsed.message
     if message.layers and message.layer:
@@ -194,7 +191,7 @@ def _build(
     header.ClearField("layer")
     header.ClearField("layers")
     keys = layer_keys(layer.param.name for layer in included)
-    blobs: dict[str, list[BlobRecord]] = {}
+    blobs: dict[str, Sequence[Blob]] = {}
     layers = []
     for key, layer in zip(keys, included, strict=True):
         if layer.param.blobs:
@@ -204,7 +201,7 @@ def _build(
     return Net(header, layers, Parameters(), tuple(parsed.unknown)), blobs
 
 
-def _inline_blobs(layer: UpgradedLayer, path: str) -> list[BlobRecord]:
+def _inline_blobs(layer: UpgradedLayer, path: str) -> list[Blob]:
     where = f"{path}, layer `{layer.param.name}`"
     return [blob_of_bytes(blob.SerializeToString(), where) for blob in layer.param.blobs]
 
@@ -219,7 +216,7 @@ class _Binder:
 
     net: Net
     expected: dict[str, list[Shape] | None]
-    blobs: dict[str, list[BlobRecord]]
+    blobs: dict[str, Sequence[Blob]]
     prototxt: str
     # By name of the parameter.
     shapes: dict[str, Shape] = field(default_factory=dict)
@@ -244,8 +241,8 @@ class _Binder:
             self.entries |= self.bind_layer(layer, self.blobs.get(layer.key), self.prototxt)
         self.finish(())
 
-    def bind(self, model: Caffemodel, allow_missing: bool, warn: _Warnings) -> None:
-        """Take the weights of a caffemodel, by the names of its layers."""
+    def bind(self, model: Weights, allow_missing: bool, warn: _Warnings) -> None:
+        """Take the weights of a file, by the names of its layers."""
         # Where a name repeats, Caffe fills the first layer of the net, from the last of the file.
         keys: dict[str, str] = {}
         for layer in self.net.layers:
@@ -257,7 +254,9 @@ class _Binder:
         last_writer: dict[str, int] = {}
         for layer in self.net.layers:
             position, record = records.get(layer.key, (-1, None))
-            found = record.blobs if record is not None else self.blobs.get(layer.key)
+            found: Sequence[Blob | None] | None = self.blobs.get(layer.key)
+            if record is not None:
+                found = self.padded(layer, record.blobs) if model.shared_once else record.blobs
             # Shared parameters stand in the file once for each of their layers; in Caffe the last
             # one read remains.
             for name, entry in self.bind_layer(layer, found, model.path).items():
@@ -278,7 +277,7 @@ class _Binder:
         ]
         self.fill_missing(missing, model.path, allow_missing, warn)
 
-    def check_any_match(self, model: Caffemodel, matched: Sequence[LayerRecord]) -> None:
+    def check_any_match(self, model: Weights, matched: Sequence[StoredLayer]) -> None:
         if any(record.blobs for record in matched):
             return
         needy = [layer.name for layer in self.net.layers if self.expected.get(layer.key) != []]
@@ -296,7 +295,7 @@ class _Binder:
         )
 
     def bind_layer(
-        self, layer: Layer, found: list[BlobRecord] | None, path: str
+        self, layer: Layer, found: Sequence[Blob | None] | None, path: str
     ) -> dict[str, Parameter | ParameterLoader]:
         """Name a layer's parameters; return the entries that its blobs give."""
         shapes = self.expected.get(layer.key)
@@ -304,23 +303,42 @@ class _Binder:
         if found is not None:
             shapes = self.fitted(layer, found, shapes, where)
         for i, shape in enumerate(shapes or ()):
-            layer.parameters.append(self.own_or_shared(layer, i, shape))
+            name = self.own_or_shared(layer, i, shape)
+            layer.parameters.append(name)
+            if found is not None and found[i] is None and name == parameter_name(layer.key, i):
+                raise WeightsError(
+                    f"the weights lack parameter {i} of the layer, which it shares with no other",
+                    where=where,
+                    notes=(f"net: {self.prototxt}",),
+                    hint="the weights belong to another version of the net",
+                )
         # A shared parameter has its owner's shape.
         return {
-            name: ParameterLoader(self.shapes[name], partial(_dense, blob, self.shapes[name]))
+            name: ParameterLoader(self.shapes[name], partial(blob.form, self.shapes[name]))
             for name, blob in zip(layer.parameters, found or (), strict=False)
+            if blob is not None
         }
 
+    def padded(self, layer: Layer, found: Sequence[Blob | None]) -> Sequence[Blob | None]:
+        """Return a layer's blobs with None for those that stand with their owners only."""
+        lacking = len(self.expected.get(layer.key) or ()) - len(found)
+        return [*found, *[None] * lacking]
+
     def fitted(
-        self, layer: Layer, found: list[BlobRecord], expected: list[Shape] | None, where: str
+        self,
+        layer: Layer,
+        found: Sequence[Blob | None],
+        expected: list[Shape] | None,
+        where: str,
     ) -> list[Shape]:
         """Return the shapes of a layer's parameters, once its blobs are known to fit."""
         for blob in found:
-            _check_size(blob, where)
+            if blob is not None:
+                _check_size(blob, where)
         if expected is None:
             ranks = _RANKS.get(layer.type, ())
             return [
-                _without_leading_ones(blob, ranks[i] if i < len(ranks) else 4)
+                self.stated(layer, i, blob, ranks[i] if i < len(ranks) else 4, where)
                 for i, blob in enumerate(found)
             ]
         if len(found) != len(expected):
@@ -330,12 +348,12 @@ class _Binder:
                 where=where,
                 notes=(
                     f"net {self.prototxt}: {_shape_list(expected)}",
-                    f"weights: {_shape_list([blob.shape for blob in found])}",
+                    f"weights: {_shape_list(blob.shape for blob in found if blob is not None)}",
                 ),
                 hint="the weights belong to another version of the net",
             )
         for i, (blob, shape) in enumerate(zip(found, expected, strict=True)):
-            if not _matches(blob, shape):
+            if blob is not None and not _matches(blob, shape):
                 raise WeightsError(
                     f"parameter {i} has shape {shape} in the net and {blob.shape} in the weights",
                     where=where,
@@ -343,6 +361,16 @@ class _Binder:
                     hint="the weights belong to another version of the net",
                 )
         return expected
+
+    def stated(self, layer: Layer, index: int, blob: Blob | None, rank: int, where: str) -> Shape:
+        """Shape of a parameter that only the weights tell, or else the one it is shared with."""
+        if blob is not None:
+            return _without_leading_ones(blob, rank)
+        spec = layer.param.param[index] if index < len(layer.param.param) else None
+        owner = self.owners.get(spec.name) if spec is not None else None
+        if owner is None:
+            raise WeightsError(f"the weights lack parameter {index} of the layer", where=where)
+        return self.shapes[owner]
 
     def own_or_shared(self, layer: Layer, index: int, shape: Shape) -> str:
         """Return the name of a layer's parameter: its own, or that of the one it shares."""
@@ -408,34 +436,36 @@ class _Binder:
             self.net.notes["unfilled"] = list(unfilled)
 
 
-def _dense(blob: BlobRecord, shape: Shape) -> Dense:
-    values = blob.values()
-    if not values.flags.aligned:
-        # Compiled code reads whole floats.
-        values = values.copy()
-    return Dense(values.reshape(shape))
+def _sizes(net: Net, expected: dict[str, list[Shape] | None]) -> list[LayerSizes]:
+    """Return the layers that a `.net` file of Deep Compression holds: those with weights."""
+    sizes = []
+    for layer in net.layers:
+        shapes = expected.get(layer.key)
+        if layer.type in _RANKS and shapes:
+            sizes.append(LayerSizes(layer.name, shapes[0], shapes[1] if shapes[1:] else None))
+    return sizes
 
 
 def _filled(filler: caffe_pb2.FillerParameter, shape: Shape, name: str) -> Dense:
     return Dense(fill(filler, shape, name))
 
 
-def _check_size(blob: BlobRecord, where: str) -> None:
+def _check_size(blob: Blob, where: str) -> None:
     if blob.size != prod(blob.shape):
         raise CaffemodelError(
             f"a blob of shape {blob.shape} holds {blob.size:,} values, not {prod(blob.shape):,}",
-            where=f"{where}, byte {blob.offset}",
+            where=f"{where}, {blob.place}",
             hint="the file is damaged; fetch it again",
         )
 
 
-def _matches(blob: BlobRecord, shape: Shape) -> bool:
+def _matches(blob: Blob, shape: Shape) -> bool:
     if not blob.legacy:
         return blob.shape == shape
     return len(shape) <= 4 and blob.shape == (1,) * (4 - len(shape)) + shape
 
 
-def _without_leading_ones(blob: BlobRecord, rank: int) -> Shape:
+def _without_leading_ones(blob: Blob, rank: int) -> Shape:
     """Shape of a legacy blob in a layer whose parameters have this rank."""
     extra = len(blob.shape) - rank
     if blob.legacy and blob.shape[:extra] == (1,) * extra:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from cmodel.errors import CaffemodelError, InputError, LimitError, UnsupportedError
 from cmodel.net import Shape
 from cmodel.proto import caffe_pb2
+from cmodel.tensors import Dense
 
 # Fields that a file may have in all, runs of unpacked floats counted once: real ones have some
 # thousands. What a walk costs in time and memory is bounded by this, not by the size of the file.
@@ -63,6 +64,19 @@ class BlobRecord:
     def size(self) -> int:
         """Number of values; doubles stand for the floats where there are any."""
         return sum(piece.size for piece in self.doubles or self.floats)
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for errors."""
+        return f"byte {self.offset}"
+
+    def form(self, shape: Shape) -> Dense:
+        """Return the values as a tensor of this shape: a view on the file where that can be."""
+        values = self.values()
+        if not values.flags.aligned:
+            # Compiled code reads whole floats.
+            values = values.copy()
+        return Dense(values.reshape(shape))
 
     def values(self) -> NDArray[np.float32]:
         """Return the values, 1-D float32.
@@ -115,6 +129,7 @@ class Caffemodel:
     path: str
     header: bytes
     layers: list[LayerRecord]
+    shared_once: bool = False
 
     def net(self) -> caffe_pb2.NetParameter:
         """Return the net as it stands in the file (V0, V1, V2), without blobs."""
@@ -151,7 +166,7 @@ def read_caffemodel(path: str | Path) -> Caffemodel:
     CaffemodelError
         It is not a caffemodel, or is damaged; names the byte.
     UnsupportedError
-        It holds HDF5 weights.
+        It is an HDF5 file (`read_weights` reads those).
     LimitError
         It has more fields than any real one.
     """
@@ -171,6 +186,17 @@ def read_blob(path: str | Path) -> BlobRecord:
     """Map a file that is one BlobProto (a mean.binaryproto); errors as `read_caffemodel`."""
     buffer = map_file(path)
     return _Walker(buffer, str(path)).blob(0, len(buffer))
+
+
+def read_head(path: str | Path, size: int = 1 << 16) -> bytes:
+    """Return the first bytes of a file of weights; InputError where it cannot be opened."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(size)
+    except OSError as error:
+        raise InputError(
+            f"cannot read the weights: {error.strerror or error}", where=str(path)
+        ) from None
 
 
 def blob_of_bytes(data: bytes, path: str) -> BlobRecord:
@@ -204,11 +230,7 @@ def _refuse_other_kinds(buffer: mmap.mmap, path: str) -> None:
             hint="fetch the file with `git lfs pull`",
         )
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
-        raise UnsupportedError(
-            "HDF5 weights cannot be read",
-            where=where,
-            hint="let Caffe save the net as .caffemodel: `net.save('weights.caffemodel')`",
-        )
+        raise UnsupportedError("this is an HDF5 file, not a binary message of Caffe", where=where)
     if hint := _what_it_may_be(buffer):
         raise CaffemodelError("this is not a binary file of Caffe", where=where, hint=hint)
 

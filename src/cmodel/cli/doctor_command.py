@@ -17,7 +17,12 @@ EXAMPLES = "  cmodel doctor --json"
 
 PACKAGES = ("numpy", "scipy", "protobuf", "threadpoolctl", "rich")
 # What each extra brings: (extra, importable module).
-EXTRAS = (("images", "PIL"), ("onnx", "onnx"), ("safetensors", "safetensors"))
+EXTRAS = (
+    ("hdf5", "h5py"),
+    ("images", "PIL"),
+    ("onnx", "onnx"),
+    ("safetensors", "safetensors"),
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

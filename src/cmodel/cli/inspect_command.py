@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cmodel.container import Container
     from cmodel.net import Net, Shape
 
-HELP = "tell what is in a .cmodel, prototxt or caffemodel"
+HELP = "tell what is in a .cmodel, prototxt, caffemodel or HDF5 weights"
 EXAMPLES = """\
   cmodel inspect net.cmodel
   cmodel inspect deploy.prototxt --weights net.caffemodel --json"""
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     if is_container(args.file):
         facts, text = _container(args)
     elif args.weights is None and _is_binary(Path(args.file)):
-        facts, text = _caffemodel(args.file)
+        facts, text = _weights(args.file)
     else:
         facts, text = _net(args, terminal)
     terminal.document("inspect", facts, text)
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _is_binary(path: Path) -> bool:
-    """Whether a file is no text: a caffemodel has control bytes within its first fields."""
+    """Whether a file is no text: files of weights have control bytes among their first."""
     with path.open("rb") as file:
         head = file.read(4096)
     return any(byte < 9 for byte in head)
@@ -121,42 +121,38 @@ def _purposes(stored: Container) -> dict[str, int]:
     return purposes
 
 
-def _caffemodel(path: str) -> tuple[dict[str, Any], str]:
-    from cmodel.caffe import read_caffemodel, upgrade_layers
+def _weights(path: str) -> tuple[dict[str, Any], str]:
+    from cmodel.caffe import Caffemodel, LayerRecord, read_weights, upgrade_layers
 
-    model = read_caffemodel(path)
-    network = model.net()
-    types = {layer.param.name: layer.param.type for layer in upgrade_layers(network)}
-    layers = [
-        {
-            "name": record.name,
-            "type": types.get(record.name, ""),
-            "version": record.version,
-            "blobs": [{"shape": list(blob.shape), "elements": blob.size} for blob in record.blobs],
-        }
-        for record in model.layers
-    ]
-    count = sum(blob.size for record in model.layers for blob in record.blobs)
-    facts = {
-        "kind": "caffemodel",
-        "name": network.name,
-        "bytes": Path(path).stat().st_size,
-        "parameters": count,
-        "layers": layers,
-    }
-    rows = [
-        [
-            record.name,
-            types.get(record.name, ""),
-            f"V{record.version}",
-            "  ".join("x".join(map(str, blob.shape)) or "scalar" for blob in record.blobs),
-        ]
-        for record in model.layers
-    ]
+    weights = read_weights(path)
+    facts: dict[str, Any] = {"kind": "hdf5", "name": "", "bytes": Path(path).stat().st_size}
+    types: dict[str, str] = {}
+    if isinstance(weights, Caffemodel):
+        network = weights.net()
+        types = {layer.param.name: layer.param.type for layer in upgrade_layers(network)}
+        facts |= {"kind": "caffemodel", "name": network.name}
+    layers: list[dict[str, Any]] = []
+    rows = []
+    for record in weights.layers:
+        # In HDF5 a shared parameter stands with its owner only.
+        blobs = [blob for blob in record.blobs if blob is not None]
+        version = record.version if isinstance(record, LayerRecord) else None
+        layers.append(
+            {
+                "name": record.name,
+                "type": types.get(record.name, ""),
+                "version": version,
+                "blobs": [{"shape": list(blob.shape), "elements": blob.size} for blob in blobs],
+            }
+        )
+        shapes = "  ".join("x".join(map(str, blob.shape)) or "scalar" for blob in blobs)
+        shown = "" if version is None else f"V{version}"
+        rows.append([record.name, types.get(record.name, ""), shown, shapes])
+    count = sum(blob["elements"] for layer in layers for blob in layer["blobs"])
+    facts |= {"parameters": count, "layers": layers}
+    of_net = f", net `{facts['name']}`" if facts["name"] else ""
     header = ["layer", "type", "version", "blobs"]
-    text = (
-        f"{path}: caffemodel, net `{network.name}`, {count} values\n\n{table(header, rows, left=4)}"
-    )
+    text = f"{path}: {facts['kind']}{of_net}, {count} values\n\n{table(header, rows, left=4)}"
     return facts, text
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cmodel.caffe import load_mean, load_net, read_caffemodel
-from cmodel.errors import CmodelError, UnsupportedError
+from cmodel.errors import CmodelError
 
 pytestmark = pytest.mark.data
 
@@ -84,12 +84,6 @@ def test_cut_at_every_hundredth(shared_data, tmp_path):
         path.write_bytes(data[: len(data) * percent // 100])
         with pytest.raises(CmodelError):
             load_net(folder / "deploy.prototxt", path, strict=True)
-
-
-def test_hdf5_is_known_by_its_content(shared_data):
-    folder = shared_data / "golden" / "formats" / "hdf5_weights"
-    with pytest.raises(UnsupportedError, match="HDF5"):
-        load_net(folder / "deploy.prototxt", folder / "weights.caffemodel.h5")
 
 
 def test_shapes_of_blobs_hold_their_values(shared_data):
