@@ -12,6 +12,8 @@ from scipy.linalg.cython_blas cimport sgemm, sgemv
 
 import numpy as np
 
+# More scratch space than any machine has.
+DEF MOST_FLOATS = 1 << 40
 # Floats in the im2col buffer of a tile: 256 KB, half of a usual second-level cache.
 DEF TILE_FLOATS = 65536
 # A tile narrower than this makes sgemm repack the weights too often.
@@ -256,7 +258,10 @@ cdef class Convolution:
         )
         self._cut()
         buffers = 0 if self.depthwise or self.direct else self.threads
-        self.scratch = np.empty(max(buffers * self.inner * self.tile, 1), np.float32)
+        needed = int(buffers) * int(self.inner) * int(self.tile)
+        if needed > MOST_FLOATS:
+            raise MemoryError(f"{4 * needed} bytes of scratch space")
+        self.scratch = np.empty(max(needed, 1), np.float32)
 
     cdef void _cut(self) noexcept:
         cdef Py_ssize_t tile = TILE_FLOATS // self.inner
@@ -383,12 +388,16 @@ cdef class Deconvolution:
         if self.bias.shape[0] != groups * outputs:
             raise ValueError("the bias does not fit the weights")
         self.threads = threads
-        cdef Py_ssize_t most = TILE_FLOATS // (self.taps * self.positions)
+        cdef Py_ssize_t most = 1
+        if self.taps < TILE_FLOATS and self.positions < TILE_FLOATS:
+            most = TILE_FLOATS // (self.taps * self.positions)
         self.block = min(max(most, 1), _ceil_div(outputs, min(UNITS_PER_IMAGE, outputs)))
         self.blocks = _ceil_div(outputs, self.block)
-        self.scratch = np.empty(
-            self.threads * self.block * self.taps * self.positions, np.float32
-        )
+        # Python's integers do not overflow: what no memory can hold is a MemoryError.
+        needed = int(self.threads) * int(self.block) * int(self.taps) * int(self.positions)
+        if needed > MOST_FLOATS:
+            raise MemoryError(f"{4 * needed} bytes of scratch space")
+        self.scratch = np.empty(needed, np.float32)
 
     cdef void _unit(
         self, Py_ssize_t unit, const float *x, float *y, float *scratch

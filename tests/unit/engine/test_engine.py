@@ -144,11 +144,30 @@ def test_same_bottom_twice_in_place(make_net):
         """
         Input x: -> x {input_param { shape { dim: 2 dim: 3 } }}
         Power p: x -> p {power_param { scale: 2 }}
-        Eltwise e: p p -> p {eltwise_param { coeff: 1 coeff: 0.5 }}
+        Eltwise e: p p -> p {eltwise_param { coeff: 2 coeff: 0.5 }}
         """
     )
     x = image(2, 3)
-    np.testing.assert_allclose(Engine(net).run({"x": x})["p"], 3 * x, rtol=1e-6)
+    np.testing.assert_allclose(Engine(net).run({"x": x})["p"], 5 * x, rtol=1e-6)
+
+
+def test_relu_is_fused_only_where_nobody_else_reads(make_net):
+    net = make_net(
+        """
+        Input x: -> x {input_param { shape { dim: 1 dim: 3 dim: 4 dim: 4 } }}
+        Convolution c: x -> c {convolution_param { num_output: 2 kernel_size: 3 }}
+        ReLU r: c -> r
+        Power p: c -> p {power_param { scale: -1 }}
+        """
+    )
+    engine = Engine(net)
+    everything = engine.run({"x": image(1, 3, 4, 4)}, blobs="all")
+    assert everything["c"].min() < 0
+    for blobs in (None, ["r"], ["c", "r"]):
+        found = engine.run({"x": image(1, 3, 4, 4)}, blobs=blobs)
+        assert all((found[name] == everything[name]).all() for name in found)
+    assert (everything["r"] == np.maximum(everything["c"], 0)).all()
+    assert (everything["p"] == -everything["c"]).all()
 
 
 def test_labels_may_be_left_out(make_net):
@@ -291,6 +310,24 @@ def test_memory_limit(make_net):
     net = make_net("Input data: -> data {input_param { shape { dim: 1 dim: 1 } }}\n" + tiles)
     with pytest.raises(LimitError, match="GB of memory"):
         Engine(net).run({"data": image(1, 1)})
+
+
+def test_scratch_space_limit(make_net, monkeypatch):
+    from cmodel._gemm import Deconvolution
+
+    one, zero, weights = (1, 1, 1), (0, 0, 0), np.zeros((1, 10**6), np.float32)
+    bottom, kernel = (1, 1, 2**31 - 1), (1, 1, 10**6)
+    with pytest.raises(MemoryError, match="scratch space"):
+        Deconvolution(1, 1, 1, one, bottom, kernel, one, zero, one, weights, None, 1)
+
+    engine = Engine(make_net(CHAIN))
+
+    def exhausted(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(engine, "_planned", exhausted)
+    with pytest.raises(LimitError, match="not enough memory"):
+        engine.run({"data": image(2, 3, 8, 9)})
 
 
 def test_concurrent_engines(make_net):
