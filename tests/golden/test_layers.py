@@ -17,7 +17,7 @@ LAYERS = HERE / "layers" / "layers.zip"
 NETS = HERE / "nets" / "nets.zip"
 
 # Types that the engine does not have yet.
-MISSING = {"Filter_default", "LSTMUnit_default", "LSTM_default", "LSTM_static"}
+MISSING = {"Filter_default"}
 
 # Largest difference, relative to the blob's largest magnitude. One layer rounds a sum of at most a
 # few hundred terms in another order than Caffe: ten units in the last place.

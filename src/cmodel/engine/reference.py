@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -21,7 +22,19 @@ from cmodel.proto import caffe_pb2
 
 Doubles = NDArray[np.float64]
 Bottoms = Sequence[Doubles]
-Function = Callable[[Layer, Bottoms, Bottoms, Sequence[Shape]], list[Doubles]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a function is given: the layer, its bottoms and parameters, the shapes of its tops."""
+
+    layer: Layer
+    bottoms: Bottoms
+    parameters: Bottoms
+    tops: Sequence[Shape]
+
+
+Function = Callable[[Call], list[Doubles]]
 
 FUNCTIONS: Registry[Function] = Registry("reference function")
 
@@ -52,7 +65,7 @@ def run_reference(net: Net, feed: Mapping[str, ArrayLike]) -> dict[str, NDArray[
             ]
             bottoms = [blobs[name].astype(np.float64) for name in layer.bottoms]
             sizes = [shape for shape in shapes.tops[layer.key] if shape is not None]
-            tops = function(layer, bottoms, parameters, sizes)
+            tops = function(Call(layer, bottoms, parameters, sizes))
             for name, top, size in zip(layer.tops, tops, sizes, strict=True):
                 blobs[name] = np.asarray(top).reshape(size).astype(np.float32)
     return blobs
@@ -68,12 +81,7 @@ def _register(*types: str) -> Callable[[Function], Function]:
 
 
 def _unary(name: str, formula: Callable[[Layer, Doubles], Doubles]) -> None:
-    def function(
-        layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-    ) -> list[Doubles]:
-        return [formula(layer, bottoms[0])]
-
-    FUNCTIONS.add(name, function)
+    FUNCTIONS.add(name, lambda call: [formula(call.layer, call.bottoms[0])])
 
 
 def _leaky(x: Doubles, slope: Doubles | float) -> Doubles:
@@ -129,17 +137,13 @@ _unary("Swish", lambda layer, x: x * _sigmoid(layer.param.swish_param.beta * x))
 
 
 @_register("Dropout", "Flatten", "Reshape", "Split", "Silence")
-def _same(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    return [bottoms[0].reshape(shape) for shape in tops]
+def _same(call: Call) -> list[Doubles]:
+    return [call.bottoms[0].reshape(shape) for shape in call.tops]
 
 
 @_register("PReLU")
-def _prelu(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    x, slope = np.moveaxis(bottoms[0], 1, -1), parameters[0]
+def _prelu(call: Call) -> list[Doubles]:
+    x, slope = np.moveaxis(call.bottoms[0], 1, -1), call.parameters[0]
     return [np.moveaxis(_leaky(x, slope), -1, 1)]
 
 
@@ -173,54 +177,48 @@ def _bias(y: Doubles, parameters: Bottoms, axis: int) -> Doubles:
 
 
 @_register("Convolution")
-def _convolution(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    window = convolution_window(layer, bottoms[0].shape)
-    axis, groups = window.axis, layer.param.convolution_param.group
-    out, size = tops[0][axis + 1 :], bottoms[0].shape[axis + 1 :]
+def _convolution(call: Call) -> list[Doubles]:
+    window = convolution_window(call.layer, call.bottoms[0].shape)
+    axis, groups = window.axis, call.layer.param.convolution_param.group
+    out, size = call.tops[0][axis + 1 :], call.bottoms[0].shape[axis + 1 :]
     results = []
-    for x in bottoms:
-        y = np.zeros((math.prod(x.shape[:axis]), *tops[0][axis:]))
+    for x in call.bottoms:
+        y = np.zeros((math.prod(x.shape[:axis]), *call.tops[0][axis:]))
         flat = x.reshape(len(y), *x.shape[axis:])
-        weights = np.split(parameters[0], groups)
+        weights = np.split(call.parameters[0], groups)
         for x_part, y_part, w in zip(
             np.split(flat, groups, axis=1), np.split(y, groups, axis=1), weights, strict=True
         ):
             for position, tap, place in _places(window, out, size):
                 _at(y_part, position)[...] += _at(x_part, place) @ _at(w, tap).T
-        results.append(_bias(y, parameters, 1))
+        results.append(_bias(y, call.parameters, 1))
     return results
 
 
 @_register("Deconvolution")
-def _deconvolution(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    window = convolution_window(layer, bottoms[0].shape)
-    axis, groups = window.axis, layer.param.convolution_param.group
-    out, size = bottoms[0].shape[axis + 1 :], tops[0][axis + 1 :]
+def _deconvolution(call: Call) -> list[Doubles]:
+    window = convolution_window(call.layer, call.bottoms[0].shape)
+    axis, groups = window.axis, call.layer.param.convolution_param.group
+    out, size = call.bottoms[0].shape[axis + 1 :], call.tops[0][axis + 1 :]
     results = []
-    for x in bottoms:
-        y = np.zeros((math.prod(x.shape[:axis]), *tops[0][axis:]))
+    for x in call.bottoms:
+        y = np.zeros((math.prod(x.shape[:axis]), *call.tops[0][axis:]))
         flat = x.reshape(len(y), *x.shape[axis:])
-        weights = np.split(parameters[0], groups)
+        weights = np.split(call.parameters[0], groups)
         for x_part, y_part, w in zip(
             np.split(flat, groups, axis=1), np.split(y, groups, axis=1), weights, strict=True
         ):
             for position, tap, place in _places(window, out, size):
                 _at(y_part, place)[...] += _at(x_part, position) @ _at(w, tap)
-        results.append(_bias(y, parameters, 1))
+        results.append(_bias(y, call.parameters, 1))
     return results
 
 
 @_register("Im2col")
-def _im2col(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    window = convolution_window(layer, bottoms[0].shape)
-    axis, x = window.axis, bottoms[0]
-    out = tops[0][axis + 1 :]
+def _im2col(call: Call) -> list[Doubles]:
+    window = convolution_window(call.layer, call.bottoms[0].shape)
+    axis, x = window.axis, call.bottoms[0]
+    out = call.tops[0][axis + 1 :]
     y = np.zeros((*x.shape[: axis + 1], *window.kernel, *out))
     for position, tap, place in _places(window, out, x.shape[axis + 1 :]):
         _at(y, (*tap, *position))[...] = _at(x, place)
@@ -255,19 +253,15 @@ def _pool(x: Doubles, window: Window, out: Shape, maximum: bool) -> tuple[Double
 
 
 @_register("Pooling")
-def _pooling(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    window = pooling_window(layer, bottoms[0].shape)
-    maximum = layer.param.pooling_param.pool == caffe_pb2.PoolingParameter.MAX
-    return list(_pool(bottoms[0], window, tops[0][2:], maximum))[: len(tops)]
+def _pooling(call: Call) -> list[Doubles]:
+    window = pooling_window(call.layer, call.bottoms[0].shape)
+    maximum = call.layer.param.pooling_param.pool == caffe_pb2.PoolingParameter.MAX
+    return list(_pool(call.bottoms[0], window, call.tops[0][2:], maximum))[: len(call.tops)]
 
 
 @_register("SPP")
-def _spp(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    x, param = bottoms[0], layer.param.spp_param
+def _spp(call: Call) -> list[Doubles]:
+    x, param = call.bottoms[0], call.layer.param.spp_param
     levels = []
     for level in range(param.pyramid_height):
         bins = 2**level
@@ -280,10 +274,8 @@ def _spp(
 
 
 @_register("LRN")
-def _lrn(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    x, param = bottoms[0], layer.param.lrn_param
+def _lrn(call: Call) -> list[Doubles]:
+    x, param = call.bottoms[0], call.layer.param.lrn_param
     half = param.local_size // 2
     total = np.zeros_like(x)
     if param.norm_region == caffe_pb2.LRNParameter.ACROSS_CHANNELS:
@@ -297,20 +289,20 @@ def _lrn(
 
 
 @_register("InnerProduct")
-def _inner_product(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    weights = parameters[0] if layer.param.inner_product_param.transpose else parameters[0].T
-    y = bottoms[0].reshape(-1, len(weights)) @ weights
-    return [y + (parameters[1] if len(parameters) > 1 else 0)]
+def _inner_product(call: Call) -> list[Doubles]:
+    weights = (
+        call.parameters[0]
+        if call.layer.param.inner_product_param.transpose
+        else call.parameters[0].T
+    )
+    y = call.bottoms[0].reshape(-1, len(weights)) @ weights
+    return [y + (call.parameters[1] if len(call.parameters) > 1 else 0)]
 
 
 @_register("Embed")
-def _embed(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    y = parameters[0][bottoms[0].astype(int)]
-    return [y + (parameters[1] if len(parameters) > 1 else 0)]
+def _embed(call: Call) -> list[Doubles]:
+    y = call.parameters[0][call.bottoms[0].astype(int)]
+    return [y + (call.parameters[1] if len(call.parameters) > 1 else 0)]
 
 
 def _odds(x: Doubles, axis: int) -> Doubles:
@@ -320,35 +312,27 @@ def _odds(x: Doubles, axis: int) -> Doubles:
 
 
 @_register("Softmax")
-def _softmax(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    return [_odds(bottoms[0], layer.param.softmax_param.axis)]
+def _softmax(call: Call) -> list[Doubles]:
+    return [_odds(call.bottoms[0], call.layer.param.softmax_param.axis)]
 
 
 @_register("Concat")
-def _concat(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    param = layer.param.concat_param
+def _concat(call: Call) -> list[Doubles]:
+    param = call.layer.param.concat_param
     axis = param.concat_dim if param.HasField("concat_dim") else param.axis
-    return [np.concatenate(bottoms, axis=axis)]
+    return [np.concatenate(call.bottoms, axis=axis)]
 
 
 @_register("Slice")
-def _slice(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    param = layer.param.slice_param
+def _slice(call: Call) -> list[Doubles]:
+    param = call.layer.param.slice_param
     axis = param.slice_dim if param.HasField("slice_dim") else param.axis
-    return np.split(bottoms[0], list(param.slice_point) or len(tops), axis=axis)
+    return np.split(call.bottoms[0], list(param.slice_point) or len(call.tops), axis=axis)
 
 
 @_register("BatchNorm")
-def _batch_norm(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    x, param = bottoms[0], layer.param.batch_norm_param
+def _batch_norm(call: Call) -> list[Doubles]:
+    x, param = call.bottoms[0], call.layer.param.batch_norm_param
     if x.ndim == 1:
         x = x[:, None]
     channels = (1, -1, *(1,) * (x.ndim - 2))
@@ -356,19 +340,19 @@ def _batch_norm(
         axes = (0, *range(2, x.ndim))
         mean, variance = x.mean(axis=axes), x.var(axis=axes)
     else:
-        factor = parameters[2][0]
-        mean, variance = (values / factor if factor else 0 * values for values in parameters[:2])
+        factor = call.parameters[2][0]
+        mean, variance = (
+            values / factor if factor else 0 * values for values in call.parameters[:2]
+        )
     return [(x - mean.reshape(channels)) / np.sqrt(variance.reshape(channels) + param.eps)]
 
 
 @_register("Scale", "Bias")
-def _scale(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    operands = [*bottoms[1:], *parameters]
-    is_scale = layer.type == "Scale"
-    param = layer.param.scale_param if is_scale else layer.param.bias_param
-    x = bottoms[0]
+def _scale(call: Call) -> list[Doubles]:
+    operands = [*call.bottoms[1:], *call.parameters]
+    is_scale = call.layer.type == "Scale"
+    param = call.layer.param.scale_param if is_scale else call.layer.param.bias_param
+    x = call.bottoms[0]
     axis = param.axis % x.ndim if operands[0].ndim else 0
     views = [
         values.reshape(*values.shape, *(1,) * (x.ndim - axis - values.ndim)) for values in operands
@@ -379,11 +363,9 @@ def _scale(
 
 
 @_register("Eltwise")
-def _eltwise(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    param = layer.param.eltwise_param
-    stack = np.stack(bottoms)
+def _eltwise(call: Call) -> list[Doubles]:
+    param = call.layer.param.eltwise_param
+    stack = np.stack(call.bottoms)
     if param.operation == caffe_pb2.EltwiseParameter.PROD:
         return [stack.prod(axis=0)]
     if param.operation == caffe_pb2.EltwiseParameter.MAX:
@@ -392,20 +374,16 @@ def _eltwise(
 
 
 @_register("MVN")
-def _mvn(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    x, param = bottoms[0], layer.param.mvn_param
+def _mvn(call: Call) -> list[Doubles]:
+    x, param = call.bottoms[0], call.layer.param.mvn_param
     axes = tuple(range(1 if param.across_channels else 2, x.ndim))
     y = x - x.mean(axis=axes, keepdims=True)
     return [y / (x.std(axis=axes, keepdims=True) + param.eps) if param.normalize_variance else y]
 
 
 @_register("ArgMax")
-def _arg_max(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    x, param = bottoms[0], layer.param.argmax_param
+def _arg_max(call: Call) -> list[Doubles]:
+    x, param = call.bottoms[0], call.layer.param.argmax_param
     by_axis = param.HasField("axis")
     rows = np.moveaxis(x, param.axis, -1) if by_axis else x.reshape(len(x), -1)
     best = np.zeros((*rows.shape[:-1], 2, param.top_k))
@@ -418,18 +396,14 @@ def _arg_max(
 
 
 @_register("Tile")
-def _tile(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    param = layer.param.tile_param
-    return [np.concatenate([bottoms[0]] * param.tiles, axis=param.axis)]
+def _tile(call: Call) -> list[Doubles]:
+    param = call.layer.param.tile_param
+    return [np.concatenate([call.bottoms[0]] * param.tiles, axis=param.axis)]
 
 
 @_register("Reduction")
-def _reduction(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    x, param = bottoms[0], layer.param.reduction_param
+def _reduction(call: Call) -> list[Doubles]:
+    x, param = call.bottoms[0], call.layer.param.reduction_param
     axes = tuple(range(param.axis % x.ndim, x.ndim))
     kinds = caffe_pb2.ReductionParameter
     y = {
@@ -442,15 +416,13 @@ def _reduction(
 
 
 @_register("Crop")
-def _crop(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    x, param = bottoms[0], layer.param.crop_param
+def _crop(call: Call) -> list[Doubles]:
+    x, param = call.bottoms[0], call.layer.param.crop_param
     axis = param.axis % x.ndim
     for i in range(axis, x.ndim):
         offsets = list(param.offset) or [0]
         start = offsets[i - axis if len(offsets) > 1 else 0]
-        x = np.take(x, range(start, start + tops[0][i]), axis=i)
+        x = np.take(x, range(start, start + call.tops[0][i]), axis=i)
     return [x]
 
 
@@ -461,11 +433,9 @@ def _labelled(scores: Doubles, labels: Doubles, axis: int) -> tuple[Doubles, NDA
 
 
 @_register("Accuracy")
-def _accuracy(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    param = layer.param.accuracy_param
-    rows, labels = _labelled(bottoms[0], bottoms[1], param.axis)
+def _accuracy(call: Call) -> list[Doubles]:
+    param = call.layer.param.accuracy_param
+    rows, labels = _labelled(call.bottoms[0], call.bottoms[1], param.axis)
     hits: list[list[int]] = [[] for _ in range(rows.shape[1])]
     for row, label in zip(rows, labels, strict=True):
         if not param.HasField("ignore_label") or label != param.ignore_label:
@@ -474,16 +444,14 @@ def _accuracy(
     everything = [hit for row in hits for hit in row]
     classes = [sum(hit) / max(len(hit), 1) for hit in hits]
     overall = sum(everything) / max(len(everything), 1)
-    return [np.array(overall), np.array(classes)][: len(tops)]
+    return [np.array(overall), np.array(classes)][: len(call.tops)]
 
 
 @_register("SoftmaxWithLoss")
-def _softmax_loss(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    param, axis = layer.param.loss_param, layer.param.softmax_param.axis
-    odds = _odds(bottoms[0], axis)
-    rows, labels = _labelled(odds, bottoms[1], axis)
+def _softmax_loss(call: Call) -> list[Doubles]:
+    param, axis = call.layer.param.loss_param, call.layer.param.softmax_param.axis
+    odds = _odds(call.bottoms[0], axis)
+    rows, labels = _labelled(odds, call.bottoms[1], axis)
     losses = [
         -math.log(max(row[label], float(np.finfo(np.float32).tiny)))
         for row, label in zip(rows, labels, strict=True)
@@ -493,22 +461,20 @@ def _softmax_loss(
     mode = param.normalization
     if param.HasField("normalize") and not param.HasField("normalization"):
         mode = kinds.VALID if param.normalize else kinds.BATCH_SIZE
-    images = math.prod(bottoms[0].shape[: axis % bottoms[0].ndim])
+    images = math.prod(call.bottoms[0].shape[: axis % call.bottoms[0].ndim])
     count = {
         kinds.FULL: len(rows),
         kinds.VALID: len(losses),
         kinds.BATCH_SIZE: images,
         kinds.NONE: 1,
     }[mode]
-    return [np.array(sum(losses) / max(count, 1)), odds][: len(tops)]
+    return [np.array(sum(losses) / max(count, 1)), odds][: len(call.tops)]
 
 
 @_register("SigmoidCrossEntropyLoss")
-def _cross_entropy(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    param, kinds = layer.param.loss_param, caffe_pb2.LossParameter
-    x, target = bottoms[0].ravel(), bottoms[1].ravel()
+def _cross_entropy(call: Call) -> list[Doubles]:
+    param, kinds = call.layer.param.loss_param, caffe_pb2.LossParameter
+    x, target = call.bottoms[0].ravel(), call.bottoms[1].ravel()
     odds = _sigmoid(x)
     losses = [
         -t * math.log(p) - (1 - t) * math.log(1 - p)
@@ -523,40 +489,36 @@ def _cross_entropy(
     count = {
         kinds.FULL: x.size,
         kinds.VALID: len(losses),
-        kinds.BATCH_SIZE: len(bottoms[0]),
+        kinds.BATCH_SIZE: len(call.bottoms[0]),
         kinds.NONE: 1,
     }[mode]
-    return [np.array(sum(losses) / max(count, 1))][: len(tops)]
+    return [np.array(sum(losses) / max(count, 1))][: len(call.tops)]
 
 
 @_register("HingeLoss")
-def _hinge_loss(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    power = 2 if layer.param.hinge_loss_param.norm == caffe_pb2.HingeLossParameter.L2 else 1
-    rows, labels = bottoms[0].reshape(len(bottoms[0]), -1), bottoms[1].ravel()
+def _hinge_loss(call: Call) -> list[Doubles]:
+    power = 2 if call.layer.param.hinge_loss_param.norm == caffe_pb2.HingeLossParameter.L2 else 1
+    rows, labels = call.bottoms[0].reshape(len(call.bottoms[0]), -1), call.bottoms[1].ravel()
     total = 0.0
     for row, label in zip(rows, labels, strict=True):
         for i, value in enumerate(row):
             total += max(0.0, 1 - value if i == label else 1 + value) ** power
-    return [np.array(total / len(rows))][: len(tops)]
+    return [np.array(total / len(rows))][: len(call.tops)]
 
 
 @_register("EuclideanLoss")
-def _euclidean_loss(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    distance = ((bottoms[0].ravel() - bottoms[1].ravel()) ** 2).sum()
-    return [np.array(distance / (2 * len(bottoms[0])))][: len(tops)]
+def _euclidean_loss(call: Call) -> list[Doubles]:
+    distance = ((call.bottoms[0].ravel() - call.bottoms[1].ravel()) ** 2).sum()
+    return [np.array(distance / (2 * len(call.bottoms[0])))][: len(call.tops)]
 
 
 @_register("ContrastiveLoss")
-def _contrastive_loss(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    param = layer.param.contrastive_loss_param
+def _contrastive_loss(call: Call) -> list[Doubles]:
+    param = call.layer.param.contrastive_loss_param
     total = 0.0
-    for a, b, similar in zip(bottoms[0], bottoms[1], bottoms[2].ravel(), strict=True):
+    for a, b, similar in zip(
+        call.bottoms[0], call.bottoms[1], call.bottoms[2].ravel(), strict=True
+    ):
         squared = float(((a - b) ** 2).sum())
         if similar:
             total += squared
@@ -564,26 +526,47 @@ def _contrastive_loss(
             total += max(param.margin - squared, 0)
         else:
             total += max(param.margin - math.sqrt(squared), 0) ** 2
-    return [np.array(total / (2 * len(bottoms[0])))][: len(tops)]
+    return [np.array(total / (2 * len(call.bottoms[0])))][: len(call.tops)]
 
 
 @_register("BatchReindex")
-def _batch_reindex(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    return [bottoms[0][bottoms[1].ravel().astype(int)]]
+def _batch_reindex(call: Call) -> list[Doubles]:
+    return [call.bottoms[0][call.bottoms[1].ravel().astype(int)]]
 
 
 @_register("Parameter")
-def _parameter(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    return [parameters[0]]
+def _parameter(call: Call) -> list[Doubles]:
+    return [call.parameters[0]]
 
 
 @_register("DummyData")
-def _dummy_data(
-    layer: Layer, bottoms: Bottoms, parameters: Bottoms, tops: Sequence[Shape]
-) -> list[Doubles]:
-    values = [filler.value for filler in layer.param.dummy_data_param.data_filler] or [0.0]
-    return [np.full(shape, values[min(i, len(values) - 1)]) for i, shape in enumerate(tops)]
+def _dummy_data(call: Call) -> list[Doubles]:
+    values = [filler.value for filler in call.layer.param.dummy_data_param.data_filler] or [0.0]
+    return [np.full(shape, values[min(i, len(values) - 1)]) for i, shape in enumerate(call.tops)]
+
+
+def _lstm_step(cell: Doubles, gates: Doubles, goes_on: Doubles) -> tuple[Doubles, Doubles]:
+    admit, keep, show, value = np.split(gates, 4, axis=1)
+    new = goes_on[:, None] * _sigmoid(keep) * cell + _sigmoid(admit) * np.tanh(value)
+    return new, _sigmoid(show) * np.tanh(new)
+
+
+@_register("LSTMUnit")
+def _lstm_unit(call: Call) -> list[Doubles]:
+    return list(_lstm_step(call.bottoms[0][0], call.bottoms[1][0], call.bottoms[2][0]))
+
+
+@_register("LSTM")
+def _lstm(call: Call) -> list[Doubles]:
+    weights, bias, *static, recurrent = call.parameters
+    streams, hidden = call.tops[0][1:]
+    cell = state = np.zeros((streams, hidden))
+    states = []
+    for x, goes_on in zip(call.bottoms[0], call.bottoms[1], strict=True):
+        gates = x.reshape(streams, -1) @ weights.T + bias
+        if static:
+            gates += call.bottoms[2].reshape(streams, -1) @ static[0].T
+        gates += (goes_on[:, None] * state) @ recurrent.T
+        cell, state = _lstm_step(cell, gates, goes_on)
+        states.append(state)
+    return [np.stack(states)]

@@ -255,6 +255,9 @@ GRAPHS = [
     "SigmoidCrossEntropyLoss x: a odds -> y {loss_param { normalize: true }}",
     "ContrastiveLoss x: m n label -> y {contrastive_loss_param { margin: 3 }}",
     "ContrastiveLoss x: m n label -> y {contrastive_loss_param { margin: 9 legacy_version: true }}",
+    "LSTM l: x3 cont -> y {recurrent_param { num_output: 3 }}",
+    "LSTM l: x3 cont m5 -> y {recurrent_param { num_output: 2 }}",
+    "LSTMUnit u: c1 g1 cont1 -> y z",
     "Parameter w: -> w {parameter_param { shape { dim: 2 dim: 3 } }}\nEltwise e: m w -> y",
     "DummyData d: -> d {dummy_data_param { shape { dim: 2 dim: 3 } data_filler { value: 1.5 } }}\n"
     "Eltwise e: m d -> y",
@@ -277,6 +280,7 @@ def test_graphs(make_net, text):
         "m": (2, 3),
         "n": (2, 3),
     }
+    shapes |= {"x3": (4, 2, 5), "m5": (2, 4), "c1": (1, 2, 3), "g1": (1, 2, 12)}
     feed = {name: values(size, i) for i, (name, size) in enumerate(shapes.items())}
     feed["odds"] = np.random.default_rng(3).random(shape).astype(np.float32)
     feed["a"][0, 0, 1] = feed["a"][0, 0, 0]
@@ -286,6 +290,8 @@ def test_graphs(make_net, text):
         "index": np.array([[4, 0], [2, 2]]),
         "which": np.array([1, 1, 0]),
     }
+    shapes |= {"cont": (4, 2), "cont1": (1, 2)}
+    feed |= {"cont": np.array([[0, 0], [1, 1], [0, 1], [1, 1]]), "cont1": np.array([[1, 0]])}
     hold(make_net(inputs(**shapes) + text), feed)
 
 

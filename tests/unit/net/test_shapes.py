@@ -150,6 +150,14 @@ CASES = [
     ("HingeLoss", "", [(4, 5), (4,)], [()], []),
     ("EuclideanLoss", "", [(4, 5), (4, 5)], [()], []),
     ("ContrastiveLoss", "", [(4, 5), (4, 5), (4,)], [()], []),
+    (
+        "LSTM",
+        "recurrent_param { num_output: 3 }",
+        [(4, 2, 5), (4, 2), (2, 6)],
+        [(4, 2, 3)],
+        [(12, 5), (12,), (12, 6), (12, 3)],
+    ),
+    ("LSTMUnit", "", [(1, 2, 3), (1, 2, 12), (1, 2)], [(1, 2, 3)] * 2, []),
     ("Tile", "tile_param { axis: -1 tiles: 3 }", [X], [(2, 6, 7, 27)], []),
     ("Reduction", "reduction_param { axis: 2 }", [X], [(2, 6)], []),
     ("Crop", "crop_param { offset: 1 offset: 2 }", [X, (9, 9, 5, 4)], [(2, 6, 5, 4)], []),
@@ -254,6 +262,8 @@ BAD = [
     ("SPP", "spp_param { pyramid_height: 6 }", [X], 1, "more bins"),
     ("SPP", "spp_param { pyramid_height: 60 }", [X], 1, "exceeds"),
     ("ReLU", "", [X, X], 1, "takes 1 bottom"),
+    ("LSTM", "recurrent_param { num_output: 3 }", [(4, 2, 5), (4, 3)], 1, "is not 4x2"),
+    ("LSTMUnit", "", [(1, 2, 3), (1, 2, 9), (1, 2)], 2, "is not 1x2x12"),
 ]
 
 

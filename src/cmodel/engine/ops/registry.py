@@ -33,6 +33,8 @@ from cmodel.engine.ops.im2col import Im2col
 from cmodel.engine.ops.inner_product import InnerProduct
 from cmodel.engine.ops.log import Log
 from cmodel.engine.ops.lrn import LRN
+from cmodel.engine.ops.lstm import LSTM
+from cmodel.engine.ops.lstm_unit import LSTMUnit
 from cmodel.engine.ops.mvn import MVN
 from cmodel.engine.ops.op import Op
 from cmodel.engine.ops.parameter import Parameter as ParameterOp
@@ -86,6 +88,8 @@ OPS.add("HingeLoss", HingeLoss)
 OPS.add("Im2col", Im2col)
 OPS.add("InnerProduct", InnerProduct)
 OPS.add("LRN", LRN)
+OPS.add("LSTM", LSTM)
+OPS.add("LSTMUnit", LSTMUnit)
 OPS.add("Log", Log)
 OPS.add("MVN", MVN)
 OPS.add("PReLU", PReLU)

@@ -22,6 +22,7 @@ from cmodel.net.shapes.losses import (
     softmax_loss,
 )
 from cmodel.net.shapes.lrn import lrn
+from cmodel.net.shapes.lstm import lstm, lstm_unit
 from cmodel.net.shapes.pooling import pooling
 from cmodel.net.shapes.prelu import prelu
 from cmodel.net.shapes.reduction import reduction
@@ -61,6 +62,8 @@ RULES.add("HingeLoss", hinge_loss)
 RULES.add("Im2col", im2col)
 RULES.add("InnerProduct", inner_product)
 RULES.add("LRN", lrn)
+RULES.add("LSTM", lstm)
+RULES.add("LSTMUnit", lstm_unit)
 RULES.add("Log", elementwise)
 RULES.add("MVN", elementwise)
 RULES.add("PReLU", prelu)
