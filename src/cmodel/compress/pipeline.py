@@ -25,7 +25,7 @@ from cmodel.compress.statistics import (
 from cmodel.errors import RecipeError, WeightsError, did_you_mean
 from cmodel.net import Net
 from cmodel.tensors import Form, size_of, stored_floats
-from cmodel.threads import available_threads
+from cmodel.threads import thread_count
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def compress(
         net.copy(),
         None if data is None else Calibration(net, data),
         seed,
-        threads or available_threads(),
+        threads or thread_count(),
         on_progress,
     )
     run.steps(recipe.steps)
