@@ -53,7 +53,8 @@ def test_accuracy_is_caffes(shared_data: Path, folder, weights, images, transfor
         transform = InputTransform(mean_image=mean, channel_order="rgb")
     (input_blob,), (output_blob,) = net.inputs, net.outputs
     result = evaluate(
-        cmodel.Engine(net),
+        # One thread: the same bits, and steady on a machine that does other work.
+        cmodel.Engine(net, threads=1),
         open_source(shared_data / "data" / images),
         transform,
         input_blob=input_blob,
