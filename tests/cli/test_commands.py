@@ -269,6 +269,46 @@ def test_verify_names_damage_and_its_tensors(run, model, tmp_path):
     assert run("infer", out, model.data).status == 3
 
 
+def test_salvage_saves_what_is_undamaged(run, model, tmp_path, monkeypatch):
+    # A section for each tensor, as large files have.
+    monkeypatch.setattr("cmodel.container.writer.SMALL_PAYLOAD", 1)
+    out = tmp_path / "x.cmodel"
+    run("pack", model.prototxt, model.weights, "-o", out)
+    sections = run("inspect", out, "--json").json["sections"]
+    assert len([s for s in sections if s["type"] == "data"]) == 4
+    data = bytearray(out.read_bytes())
+    data[sections[3]["offset"]] ^= 1
+    out.write_bytes(data)
+    refused = run("unpack", out, "-o", tmp_path / "back")
+    assert refused.status == 3
+    assert "--salvage" in refused.err
+    saved = run("unpack", out, "-o", tmp_path / "back", "--salvage", "--json")
+    assert saved.status == 1
+    assert saved.json["lost"] == ["fc"]
+    weights = caffe_pb2.NetParameter.FromString((tmp_path / "back/weights.caffemodel").read_bytes())
+    assert {layer.name: len(layer.blobs) for layer in weights.layer if layer.blobs} == {"conv": 2}
+
+
+def test_lossless_keeps_every_bit(run, model, tmp_path):
+    net = caffe_pb2.NetParameter.FromString(model.weights.read_bytes())
+    for layer in net.layer:
+        for blob in layer.blobs:
+            kept = [round(value, 1) if abs(value) > 0.4 else 0.0 for value in blob.data]
+            blob.data[:] = kept
+    fc = next(layer for layer in net.layer if layer.name == "fc")
+    fc.blobs[0].data[3:6] = [float("nan"), float("inf"), -0.0]
+    weights = tmp_path / "w.caffemodel"
+    weights.write_bytes(net.SerializeToString())
+    out = tmp_path / "x.cmodel"
+    result = run("pack", model.prototxt, weights, "-o", out, "--preset", "lossless", "--json")
+    assert result.status == 0
+    assert result.json["ratio"] > 2.5
+    before, after = cmodel.load(model.prototxt, weights), cmodel.load(out)
+    for name in before.parameters:
+        words = before.parameters[name].to_dense().view(np.uint32)
+        assert (after.parameters[name].to_dense().view(np.uint32) == words).all()
+
+
 def test_doctor(run):
     facts = run("doctor", "--json").json
     assert facts["simd"] in facts["simd_available"]

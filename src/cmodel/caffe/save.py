@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import prod
 from typing import BinaryIO
 
@@ -19,21 +20,22 @@ _DATA = encode_varint(5 << 3 | 2)
 _SHAPE = encode_varint(7 << 3 | 2)
 
 
-def write_caffemodel(net: Net, file: BinaryIO) -> int:
+def write_caffemodel(net: Net, file: BinaryIO, *, without: Collection[str] = ()) -> int:
     """Write a net with its parameters as a V2 caffemodel; return the number of bytes.
 
     Layer by layer: the lengths are worked out from the shapes, so that no more than one parameter
     lies in memory, and files over 2 GB come out (which Caffe itself cannot read). Values keep their
     bits. A shared parameter is written with each layer that has it, as Caffe does. Unknown fields
     that came from a binary file are written back; those that came from text belong into the
-    prototxt.
+    prototxt. Layers whose keys are in `without` are left out.
     """
     # Caffe writes the name alone; the inputs make the file complete without its prototxt.
     total = file.write(net.header.SerializePartialToString(deterministic=True))
     for entry in net.unknown:
         total += file.write(entry.wire)
     for layer in net.layers:
-        total += _write_layer(net, layer, file)
+        if layer.key not in without:
+            total += _write_layer(net, layer, file)
     return total
 
 

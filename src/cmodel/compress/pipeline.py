@@ -64,10 +64,11 @@ def compress(
     RecipeError : a step selects nothing, does not go with what came before, or needs `data`.
     DataError : the calibration images do not fit the net.
     LimitError : statistics that a step needs would take too much memory.
-    WeightsError : a weight is NaN or infinite.
+    WeightsError : a weight is NaN or infinite, and a step does not keep every bit.
     """
     recipe = resolve_recipe(recipe)
-    check_finite(net)
+    if not all(isinstance(step.method, Method) and step.method.exact for step in recipe.steps):
+        check_finite(net)
     run = _Run(
         net.copy(),
         None if data is None else Calibration(net, data),

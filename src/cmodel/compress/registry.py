@@ -133,10 +133,12 @@ class Method(Entry):
 
     survey : called once before a step with all its forms and their options, for what one parameter
         alone does not tell; None where each is on its own.
+    exact : whether it keeps every bit, also of values that are not finite.
     """
 
     run: Callable[[Task[Any]], Outcome]
     survey: Callable[[Sequence[Form], Sequence[Any]], Any] | None = None
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,7 @@ MODULES = {
     "cast.half": "cmodel.compress.methods.cast_half",
     "factorize.svd": "cmodel.compress.methods.factorize_svd",
     "fold.batchnorm": "cmodel.compress.methods.fold_batchnorm",
+    "lossless.best": "cmodel.compress.methods.lossless_best",
     "prune.magnitude": "cmodel.compress.methods.prune_magnitude",
     "quantize.kmeans": "cmodel.compress.methods.quantize_kmeans",
     "quantize.linear": "cmodel.compress.methods.quantize_linear",
@@ -164,11 +167,12 @@ def method(
     *,
     needs: Needs | Callable[[OptionsT], Needs] = NOTHING,
     survey: Callable[[Sequence[Form], Sequence[OptionsT]], Any] | None = None,
+    exact: bool = False,
 ) -> Callable[[Callable[[Task[OptionsT]], Outcome]], Callable[[Task[OptionsT]], Outcome]]:
     """Register a function as the method `name`; a second one of the same name is refused."""
 
     def register(run: Callable[[Task[OptionsT]], Outcome]) -> Callable[[Task[OptionsT]], Outcome]:
-        _add(Method(name, options, _as_function(needs), run, survey))
+        _add(Method(name, options, _as_function(needs), run, survey, exact))
         return run
 
     return register

@@ -11,6 +11,7 @@ from typing import BinaryIO, cast
 from cmodel.codecs import CODERS
 from cmodel.container import layout
 from cmodel.container.directory import Place, write_directory, write_tensor
+from cmodel.container.forms import write_form
 from cmodel.container.manifest import build_manifest
 from cmodel.container.streams import Sink
 from cmodel.errors import NetError
@@ -68,6 +69,13 @@ def write_to(file: BinaryIO, net: Net, *, coders: Sequence[str] = CODERS) -> int
         notes = json.dumps(net.notes, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         parts.append(_deflated_part(layout.NOTES, layout.ANCILLARY, notes.encode()))
     return _write_parts(file, parts, 0 if small else ALIGNMENT_LOG2)
+
+
+def size_of_form(form: Form) -> int:
+    """Return the bytes that a form takes in a container: its streams and its description."""
+    sink = Sink()
+    write_form(form, sink)
+    return sink.size + len(sink.directory.bytes())
 
 
 def _tensors(net: Net) -> list[tuple[Place, Form]]:

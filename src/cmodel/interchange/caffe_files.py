@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,10 +27,13 @@ def caffe_names(weights: str) -> CaffeNames:
     return CaffeNames(f"{stem}.prototxt", weights, f"{stem}.mean.binaryproto", f"{stem}.labels.txt")
 
 
-def write_caffe(net: Net, folder: Path, names: CaffeNames) -> list[str]:
+def write_caffe(
+    net: Net, folder: Path, names: CaffeNames, *, without: Collection[str] = ()
+) -> list[str]:
     """Write prototxt and caffemodel, and mean image and labels where the net has them.
 
-    What was written is read again and has to give the same bits.
+    What was written is read again and has to give the same bits. The layers whose keys are in
+    `without` are left out of the caffemodel.
 
     Returns
     -------
@@ -42,7 +46,7 @@ def write_caffe(net: Net, folder: Path, names: CaffeNames) -> list[str]:
     written = [names.prototxt, names.weights]
     (folder / names.prototxt).write_text(print_prototxt(net), "utf-8")
     with (folder / names.weights).open("wb") as file:
-        write_caffemodel(net, file)
+        write_caffemodel(net, file, without=without)
     if net.transform is not None and net.transform.mean_image is not None:
         with (folder / names.mean).open("wb") as file:
             write_mean(net.transform.mean_image, file)
@@ -52,8 +56,9 @@ def write_caffe(net: Net, folder: Path, names: CaffeNames) -> list[str]:
         (folder / names.labels).write_text(text, "utf-8")
         written.append(names.labels)
     again = load_net(folder / names.prototxt, folder / names.weights)
-    if set(again.parameters) != set(net.parameters):
-        different = sorted(set(again.parameters) ^ set(net.parameters))
+    left_out = {name for layer in again.layers if layer.key in without for name in layer.parameters}
+    different = sorted((set(again.parameters) - left_out) ^ set(net.parameters))
+    if different:
         raise CheckFailed(
             f"Caffe's files do not give the same parameters: {', '.join(different[:10])}",
             hint="are there layers of the same name?",

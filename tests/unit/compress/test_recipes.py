@@ -154,7 +154,7 @@ def test_recipe_files(tmp_path):
 
 
 def test_every_preset_works_and_is_named_as_its_file():
-    assert preset_names() == ["deep-compression", "kmeans-huffman", "linear8"]
+    assert preset_names() == ["deep-compression", "kmeans-huffman", "linear8", "lossless"]
     forms = {name: cmodel.compress(toy_net(), name).parameters["fc/0"] for name in preset_names()}
     assert isinstance(forms["deep-compression"], Sparse)
     assert isinstance(forms["kmeans-huffman"], Codebook)
