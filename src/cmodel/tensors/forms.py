@@ -164,7 +164,9 @@ class Linear:
         """Return scale * (int - zero): the difference is exact, the product rounds once."""
         ints = self.ints.reshape(self.groups, -1).astype(np.int32)
         difference = (ints - self.zeros[:, None]).astype(np.float32)
-        dense: FloatArray = difference * self.scales.to_dense()[:, None]
+        # A product beyond float32's range is infinite, which the specification allows.
+        with np.errstate(over="ignore"):
+            dense: FloatArray = difference * self.scales.to_dense()[:, None]
         # A zero is +0 whatever the sign of its scale.
         dense += np.float32(0)
         return dense.reshape(self.shape)
