@@ -7,12 +7,25 @@
 #include <string.h>
 
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define CM_LITTLE16(word) __builtin_bswap16(word)
 #define CM_LITTLE32(word) __builtin_bswap32(word)
 #define CM_LITTLE64(word) __builtin_bswap64(word)
 #else
+#define CM_LITTLE16(word) (word)
 #define CM_LITTLE32(word) (word)
 #define CM_LITTLE64(word) (word)
 #endif
+
+static inline uint16_t cm_load16(const uint8_t *p) {
+    uint16_t word;
+    memcpy(&word, p, sizeof word);
+    return CM_LITTLE16(word);
+}
+
+static inline void cm_store16(uint8_t *p, uint16_t word) {
+    word = CM_LITTLE16(word);
+    memcpy(p, &word, sizeof word);
+}
 
 static inline uint32_t cm_load32(const uint8_t *p) {
     uint32_t word;

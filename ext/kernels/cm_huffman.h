@@ -1,7 +1,9 @@
 /* Canonical Huffman codes of at most 11 bits; the streams are laid out in spec/cmodel-format.md.
  *
- *     varint A, code lengths of symbols 0..A-1 as nibbles,
- *     [chunk_log2 where count > 4096, {u32 size, u32 crc} per chunk where there are several], chunks
+ *     table: varint A, code lengths of symbols 0..A-1 as nibbles
+ *     payload: chunks (cm_chunks.h)
+ *
+ * A stream has both, or the payload alone where its table is that of another stream.
  */
 #ifndef CM_HUFFMAN_H
 #define CM_HUFFMAN_H
@@ -9,33 +11,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cm_chunks.h"
 #include "cm_fault.h"
+#include "cm_symbols.h"
 
 #define CM_HUFFMAN_BITS 11
-#define CM_HUFFMAN_ALPHABET 2048
-#define CM_HUFFMAN_MIN_CHUNK_LOG2 12
-#define CM_HUFFMAN_MAX_CHUNK_LOG2 20
-/* Up to this many symbols a stream has no chunk size, and a chunk is one sub-stream. */
-#define CM_HUFFMAN_SMALL 4096
+#define CM_HUFFMAN_ALPHABET CM_SYMBOLS
+/* A chunk of up to this many symbols is one sub-stream. */
+#define CM_HUFFMAN_SMALL CM_CHUNKS_SMALL
 #define CM_HUFFMAN_TABLE_BYTES (CM_HUFFMAN_ALPHABET / 2 + 2)
 
-/* A code, and where its payload lies in a stream. */
+/* A code, and where the payload of a stream in it lies. */
 typedef struct {
     uint8_t lengths[CM_HUFFMAN_ALPHABET];
     uint32_t alphabet;  /* highest used symbol + 1 */
     uint32_t used;      /* number of used symbols */
     unsigned min_bits;  /* shortest and longest code */
     unsigned max_bits;
-    unsigned chunk_log2;
-    size_t chunks;
-    size_t count;       /* symbols */
-    size_t jumps;       /* offset of the jump table */
-    size_t payload;     /* offset of the first chunk */
+    cm_chunks chunks;
 } cm_huffman;
-
-/* Counts symbols (`item` bytes each). CM_ARGUMENT and the symbol's index where one is over 2047. */
-cm_status cm_huffman_count(const void *symbols, size_t count, unsigned item,
-                           uint64_t histogram[CM_HUFFMAN_ALPHABET], cm_fault *fault);
 
 /* Optimal lengths of at most 11 bits; of equal counts the smaller symbol gets the shorter code. */
 cm_status cm_huffman_build(const uint64_t histogram[CM_HUFFMAN_ALPHABET], cm_huffman *code);
@@ -54,15 +48,17 @@ void cm_huffman_codes(const cm_huffman *code, uint16_t codes[CM_HUFFMAN_ALPHABET
 size_t cm_huffman_bound(const cm_huffman *code, const uint64_t histogram[CM_HUFFMAN_ALPHABET],
                         size_t count, unsigned chunk_log2);
 
-/* Writes a stream of at most cm_huffman_bound bytes; every symbol must have a code. */
-cm_status cm_huffman_encode(const cm_huffman *code, const void *symbols, size_t count, unsigned item,
-                            unsigned chunk_log2, uint8_t *dst, size_t *size);
+/* Writes a payload of at most cm_huffman_bound bytes and returns its size; every symbol must have a
+ * code. */
+size_t cm_huffman_encode(const cm_huffman *code, const void *symbols, size_t count, unsigned item,
+                         unsigned chunk_log2, uint8_t *dst);
 
-/* Reads and checks all that lies before the chunks, before anything of size `count` is allocated. */
-cm_status cm_huffman_open(const uint8_t *src, size_t size, size_t count, unsigned item,
+/* Reads and checks what lies before the chunks of a payload that begins at `at`, before anything of
+ * size `count` is allocated. `code` is what cm_huffman_table_get read. */
+cm_status cm_huffman_open(const uint8_t *src, size_t size, size_t at, size_t count, unsigned item,
                           cm_huffman *code, cm_fault *fault);
 
-/* Decodes an opened stream to `dst` (count * item bytes). */
+/* Decodes an opened payload to `dst` (count * item bytes). */
 cm_status cm_huffman_decode(const cm_huffman *code, const uint8_t *src, size_t size, unsigned item,
                             int threads, void *dst, cm_fault *fault);
 

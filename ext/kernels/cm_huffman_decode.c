@@ -1,9 +1,5 @@
-#include <stdlib.h>
-
 #include "cm_bytes.h"
-#include "cm_crc32.h"
 #include "cm_huffman.h"
-#include "cm_parallel.h"
 #include "cm_simd.h"
 
 #define PER_WORD 5 /* look-ups of 11 bits that one refilled word is good for */
@@ -160,8 +156,9 @@ typedef struct {
     entry several[TABLE]; /* filled where lanes of bytes are decoded */
 } tables;
 
-static cm_status decode_chunk(const tables *t, const uint8_t *src, size_t size, uint8_t *dst,
-                              size_t n, unsigned item, cm_fault *fault) {
+static cm_status decode_chunk(const void *coder, const uint8_t *src, size_t size, unsigned item,
+                              size_t n, uint8_t *dst, cm_fault *fault) {
+    const tables *t = coder;
     cm_huffman_lane lanes[LANES] = {{src, size, 0, dst, n}};
     int count = 1;
     if (n > CM_HUFFMAN_SMALL) {
@@ -196,95 +193,34 @@ static cm_status decode_chunk(const tables *t, const uint8_t *src, size_t size, 
     return CM_OK;
 }
 
-cm_status cm_huffman_open(const uint8_t *src, size_t size, size_t count, unsigned item,
+cm_status cm_huffman_open(const uint8_t *src, size_t size, size_t at, size_t count, unsigned item,
                           cm_huffman *code, cm_fault *fault) {
-    size_t at = 0;
-    cm_status status = cm_huffman_table_get(src, size, code, &at, fault);
-    if (status != CM_OK) return status;
-    code->count = count;
-    if (!code->alphabet != !count)
-        return cm_fail(fault, CM_CORRUPT, 0,
-                       count ? "an empty alphabet for some symbols" : "an alphabet for no symbol");
+    code->chunks = (cm_chunks){.count = count};
+    if (!code->alphabet && count)
+        return cm_fail(fault, CM_CORRUPT, 0, "an empty alphabet for some symbols");
+    if (at && code->alphabet && !count) /* a table of others may be left unused */
+        return cm_fail(fault, CM_CORRUPT, 0, "an alphabet for no symbol");
     if (item == 1 && code->alphabet > 256)
         return cm_fail(fault, CM_CORRUPT, 0, "its symbols do not fit eight bits");
-    if (code->used > 1) {
-        code->chunks = 1;
-        if (count > CM_HUFFMAN_SMALL) {
-            if (at >= size) return cm_fail(fault, CM_TRUNCATED, size, "no chunk size");
-            code->chunk_log2 = src[at];
-            if (code->chunk_log2 < CM_HUFFMAN_MIN_CHUNK_LOG2 ||
-                code->chunk_log2 > CM_HUFFMAN_MAX_CHUNK_LOG2)
-                return cm_fail(fault, CM_CORRUPT, at, "chunk size out of range");
-            at++;
-            code->chunks = ((count - 1) >> code->chunk_log2) + 1;
-        }
-        code->jumps = at;
-        /* Every symbol takes at least min_bits: tells most impossible counts at once, and that the
-         * jump table is there, eight bytes for a chunk of 4096 symbols or more. */
-        if (count / 8 > (size - at) / code->min_bits)
-            return cm_fail(fault, CM_TRUNCATED, size, "too short for its count");
-        if (code->chunks > 1) {
-            at += 8 * code->chunks;
-            size_t rest = size - at;
-            for (size_t i = 0; i < code->chunks; i++) {
-                uint32_t bytes = cm_load32(src + code->jumps + 8 * i);
-                if (bytes > rest)
-                    return cm_fail(fault, CM_TRUNCATED, code->jumps + 8 * i,
-                                   "a chunk lies behind the end");
-                rest -= bytes;
-            }
-            if (rest) return cm_fail(fault, CM_CORRUPT, size - rest, "bytes after the last chunk");
-        }
-    } else if (at != size) {
-        return cm_fail(fault, CM_CORRUPT, at, "bytes after its end");
-    }
-    code->payload = at;
-    return CM_OK;
+    if (code->used <= 1 || !count)
+        return at == size ? CM_OK : cm_fail(fault, CM_CORRUPT, at, "bytes after its end");
+    /* Every symbol takes at least min_bits: tells most impossible counts at once. */
+    size_t start = at + (count > CM_CHUNKS_SMALL);
+    if (start <= size && count / 8 > (size - start) / code->min_bits)
+        return cm_fail(fault, CM_TRUNCATED, size, "too short for its count");
+    return cm_chunks_open(src, size, at, count, 0, &code->chunks, fault);
 }
 
 cm_status cm_huffman_decode(const cm_huffman *code, const uint8_t *src, size_t size, unsigned item,
                             int threads, void *dst, cm_fault *fault) {
+    size_t count = code->chunks.count;
     uint8_t *out = dst;
-    if (code->used <= 1) {
-        for (size_t i = 0; i < code->count; i++) put(out, i, item, code->alphabet - 1);
+    if (code->used <= 1 || !count) {
+        for (size_t i = 0; i < count; i++) put(out, i, item, code->alphabet - 1);
         return CM_OK;
     }
     tables t;
     fill_single(code, t.single);
-    if (item == 1 && code->count > CM_HUFFMAN_SMALL) fill_several(t.single, t.several);
-    if (code->chunks == 1) {
-        cm_status status = decode_chunk(&t, src + code->payload, size - code->payload, out,
-                                        code->count, item, fault);
-        fault->at += code->payload;
-        return status;
-    }
-    size_t *offsets = malloc(code->chunks * sizeof *offsets);
-    if (!offsets) return cm_fail(fault, CM_MEMORY, 0, "no memory");
-    const uint8_t *jump = src + code->jumps;
-    size_t at = code->payload, step = (size_t)1 << code->chunk_log2;
-    for (size_t i = 0; i < code->chunks; at += cm_load32(jump + 8 * i++)) offsets[i] = at;
-    cm_status result = CM_OK;
-    ptrdiff_t failed = (ptrdiff_t)code->chunks;
-    if ((size_t)threads > code->chunks) threads = (int)code->chunks;
-    CM_PARALLEL_FOR(threads)
-    for (ptrdiff_t i = 0; i < (ptrdiff_t)code->chunks; i++) {
-        const uint8_t *chunk = src + offsets[i];
-        size_t bytes = cm_load32(jump + 8 * i), first = (size_t)i * step;
-        size_t n = code->count - first < step ? code->count - first : step;
-        cm_fault mine = {0, NULL};
-        cm_status status;
-        if (cm_crc32(chunk, bytes) != cm_load32(jump + 8 * i + 4))
-            status = cm_fail(&mine, CM_CORRUPT, 0, "a chunk's CRC-32 does not match");
-        else
-            status = decode_chunk(&t, chunk, bytes, out + first * item, n, item, &mine);
-        if (status != CM_OK) {
-            CM_CRITICAL
-            if (i < failed) { /* the same fault on any number of threads */
-                failed = i;
-                result = cm_fail(fault, status, offsets[i] + mine.at, mine.what);
-            }
-        }
-    }
-    free(offsets);
-    return result;
+    if (item == 1 && count > CM_HUFFMAN_SMALL) fill_several(t.single, t.several);
+    return cm_chunks_decode(&code->chunks, src, size, item, threads, decode_chunk, &t, out, fault);
 }

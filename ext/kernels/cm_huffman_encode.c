@@ -1,5 +1,4 @@
 #include "cm_bytes.h"
-#include "cm_crc32.h"
 #include "cm_huffman.h"
 
 #define PER_WORD 5 /* codes of 11 bits that fit beside seven bits held over */
@@ -10,7 +9,7 @@ size_t cm_huffman_bound(const cm_huffman *code, const uint64_t histogram[CM_HUFF
     for (uint32_t s = 0; s < code->alphabet; s++) bits += (size_t)histogram[s] * code->lengths[s];
     /* Per chunk: size and CRC, three varints of up to four bytes, four paddings; and the slack of
      * whole-word stores. */
-    return CM_HUFFMAN_TABLE_BYTES + bits / 8 + ((count >> chunk_log2) + 1) * (8 + 12 + 4) + 16;
+    return bits / 8 + ((count >> chunk_log2) + 1) * (8 + 12 + 4) + 16;
 }
 
 static inline uint32_t symbol_at(const void *symbols, size_t i, unsigned item) {
@@ -48,8 +47,10 @@ static inline size_t put_symbols(const uint16_t *entries, const void *symbols, s
     return (size_t)(dst - start);
 }
 
-static inline size_t put_chunk(const uint16_t *entries, const void *symbols, size_t first,
-                               size_t n, unsigned item, uint8_t *dst) {
+static inline __attribute__((always_inline)) size_t put_lanes(const uint16_t *entries,
+                                                              const void *symbols, size_t first,
+                                                              size_t n, unsigned item,
+                                                              uint8_t *dst) {
     if (n <= CM_HUFFMAN_SMALL) return put_symbols(entries, symbols, first, first + n, item, dst);
     size_t quarter = (n + 3) / 4, total = 0, head = 0;
     uint8_t sizes[12];
@@ -65,32 +66,18 @@ static inline size_t put_chunk(const uint16_t *entries, const void *symbols, siz
     return head + total;
 }
 
-cm_status cm_huffman_encode(const cm_huffman *code, const void *symbols, size_t count, unsigned item,
-                            unsigned chunk_log2, uint8_t *dst, size_t *size) {
-    if (chunk_log2 < CM_HUFFMAN_MIN_CHUNK_LOG2 || chunk_log2 > CM_HUFFMAN_MAX_CHUNK_LOG2)
-        return CM_ARGUMENT;
-    uint8_t *out = dst + cm_huffman_table_put(code, dst);
-    if (code->used > 1) {
-        uint16_t entries[CM_HUFFMAN_ALPHABET] = {0};
-        cm_huffman_codes(code, entries);
-        for (uint32_t s = 0; s < code->alphabet; s++)
-            entries[s] = (uint16_t)(entries[s] << 4 | code->lengths[s]);
-        if (count > CM_HUFFMAN_SMALL) *out++ = (uint8_t)chunk_log2;
-        size_t step = count > CM_HUFFMAN_SMALL ? (size_t)1 << chunk_log2 : count;
-        uint8_t *jump = out;
-        if (count > step) out += 8 * ((count + step - 1) / step);
-        for (size_t first = 0; first < count; first += step) {
-            size_t n = count - first < step ? count - first : step;
-            size_t bytes = item == 1 ? put_chunk(entries, symbols, first, n, 1, out)
-                                     : put_chunk(entries, symbols, first, n, 2, out);
-            if (count > step) {
-                cm_store32(jump, (uint32_t)bytes);
-                cm_store32(jump + 4, cm_crc32(out, bytes));
-                jump += 8;
-            }
-            out += bytes;
-        }
-    }
-    *size = (size_t)(out - dst);
-    return CM_OK;
+static size_t put_chunk(const void *entries, const void *symbols, size_t first, size_t n,
+                        unsigned item, uint8_t *dst) {
+    return item == 1 ? put_lanes(entries, symbols, first, n, 1, dst)
+                     : put_lanes(entries, symbols, first, n, 2, dst);
+}
+
+size_t cm_huffman_encode(const cm_huffman *code, const void *symbols, size_t count, unsigned item,
+                         unsigned chunk_log2, uint8_t *dst) {
+    if (code->used <= 1 || !count) return 0;
+    uint16_t entries[CM_HUFFMAN_ALPHABET] = {0};
+    cm_huffman_codes(code, entries);
+    for (uint32_t s = 0; s < code->alphabet; s++)
+        entries[s] = (uint16_t)(entries[s] << 4 | code->lengths[s]);
+    return cm_chunks_encode(symbols, count, item, chunk_log2, 0, put_chunk, entries, dst);
 }

@@ -3,6 +3,7 @@
 #include "cm_crc32.h"
 #include "cm_huffman.h"
 #include "cm_kmeans.h"
+#include "cm_rans.h"
 
 cm_kernels cm_kernel;
 
@@ -43,12 +44,14 @@ cm_simd cm_simd_best(void) {
 cm_status cm_simd_use(cm_simd level) {
     if (level >= CM_SIMD_LEVELS || !cm_simd_available(level)) return CM_ARGUMENT;
     cm_crc32_prepare();
-    cm_kernel = (cm_kernels){cm_crc32_update_scalar, cm_huffman_lanes_scalar, cm_assign8_scalar,
-                             cm_assign16_scalar};
+    cm_rans_prepare();
+    cm_kernel = (cm_kernels){cm_crc32_update_scalar, cm_huffman_lanes_scalar, cm_rans_lanes_scalar,
+                             cm_assign8_scalar, cm_assign16_scalar};
 #if defined(__x86_64__)
     if (level == CM_SIMD_AVX2 || level == CM_SIMD_AVX512) {
         cm_kernel.crc32 = cm_crc32_update_avx2;
         cm_kernel.huffman_lanes = cm_huffman_lanes_avx2;
+        cm_kernel.rans_lanes = level == CM_SIMD_AVX512 ? cm_rans_lanes_avx512 : cm_rans_lanes_avx2;
         cm_kernel.assign8 = cm_assign8_avx2;
     }
 #endif

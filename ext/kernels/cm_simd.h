@@ -14,12 +14,17 @@
 typedef enum { CM_SIMD_SCALAR, CM_SIMD_AVX2, CM_SIMD_AVX512, CM_SIMD_NEON, CM_SIMD_LEVELS } cm_simd;
 
 struct cm_huffman_lane;
+struct cm_rans_slots;
+struct cm_rans_lanes;
 
 typedef struct {
     uint32_t (*crc32)(uint32_t crc, const uint8_t *data, size_t size);
     /* Decodes what is safe of four lanes at once and moves them on; see cm_huffman_decode.c. */
     void (*huffman_lanes)(struct cm_huffman_lane *lanes, const uint8_t *end, const uint32_t *table,
                           unsigned item);
+    /* Decodes what is safe of the 32 lanes of a chunk; see cm_rans_decode.c. */
+    void (*rans_lanes)(const struct cm_rans_slots *slots, struct cm_rans_lanes *lanes,
+                       unsigned item);
     /* index[i] = number of thresholds below values[i]. */
     void (*assign8)(const float *values, size_t n, const float *thresholds, size_t k, uint8_t *out);
     void (*assign16)(const float *values, size_t n, const float *thresholds, size_t k,

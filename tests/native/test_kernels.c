@@ -112,10 +112,12 @@ static uint8_t *encode(const void *symbols, size_t count, unsigned item, unsigne
     static uint64_t histogram[CM_HUFFMAN_ALPHABET];
     static cm_huffman code;
     cm_fault fault;
-    CHECK(cm_huffman_count(symbols, count, item, histogram, &fault) == CM_OK);
+    CHECK(cm_symbols_count(symbols, count, item, histogram, &fault) == CM_OK);
     CHECK(cm_huffman_build(histogram, &code) == CM_OK);
-    uint8_t *data = room(cm_huffman_bound(&code, histogram, count, chunk_log2));
-    CHECK(cm_huffman_encode(&code, symbols, count, item, chunk_log2, data, size) == CM_OK);
+    uint8_t *data = room(CM_HUFFMAN_TABLE_BYTES +
+                         cm_huffman_bound(&code, histogram, count, chunk_log2));
+    *size = cm_huffman_table_put(&code, data);
+    *size += cm_huffman_encode(&code, symbols, count, item, chunk_log2, data + *size);
     uint8_t *exact = room(*size);
     memcpy(exact, data, *size);
     free(data);
@@ -129,7 +131,9 @@ static cm_status decode(const uint8_t *data, size_t size, size_t count, unsigned
     cm_fault fault = {0, NULL};
     uint8_t *exact = room(size);
     if (size) memcpy(exact, data, size);
-    cm_status status = cm_huffman_open(exact, size, count, item, &code, &fault);
+    size_t at;
+    cm_status status = cm_huffman_table_get(exact, size, &code, &at, &fault);
+    if (status == CM_OK) status = cm_huffman_open(exact, size, at, count, item, &code, &fault);
     if (status == CM_OK) status = cm_huffman_decode(&code, exact, size, item, threads, out, &fault);
     if (status != CM_OK) CHECK(fault.what && fault.at <= size);
     free(exact);

@@ -1,6 +1,29 @@
 """Codecs: integer arrays to bytes and back, lossless and the same on every machine."""
 
-from cmodel.codecs import bitpack, huffman, relindex
-from cmodel.codecs.streams import CODERS, Encoded, decode_ints, encode_ints
+from cmodel.codecs import bitpack, huffman, mask, planes, rans, relindex, split
+from cmodel.codecs.streams import (
+    CODERS,
+    WORD_CODERS,
+    Encoded,
+    decode_ints,
+    decode_words,
+    encode_ints,
+    encode_words,
+)
 
-__all__ = ["CODERS", "Encoded", "bitpack", "decode_ints", "encode_ints", "huffman", "relindex"]
+__all__ = [
+    "CODERS",
+    "WORD_CODERS",
+    "Encoded",
+    "bitpack",
+    "decode_ints",
+    "decode_words",
+    "encode_ints",
+    "encode_words",
+    "huffman",
+    "mask",
+    "planes",
+    "rans",
+    "relindex",
+    "split",
+]

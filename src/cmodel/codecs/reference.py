@@ -16,6 +16,32 @@ MAX_BITS = 11
 SMALL = 4096
 
 
+def check(condition: bool, what: str) -> None:
+    """Raise ValueError unless `condition` holds."""
+    if not condition:
+        raise ValueError(what)
+
+
+def varint(value: int) -> bytes:
+    """Return an integer as unsigned LEB128."""
+    out = bytearray()
+    while value >= 128:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """Return the integer at offset `at` and the offset behind it."""
+    value = 0
+    for i, byte in enumerate(data[at : at + 5]):
+        value |= (byte & 127) << 7 * i
+        if byte < 128:
+            check(value < 1 << 32 and not (i and byte == 0), "varint")
+            return value, at + i + 1
+    raise ValueError("varint")
+
+
 def bitpack_encode(ints: NDArray[np.integer], width: int) -> bytes:
     """Pack integers, least significant bit first."""
     bits = (ints.astype(np.int64)[:, None] >> np.arange(width)) & 1
@@ -25,8 +51,8 @@ def bitpack_encode(ints: NDArray[np.integer], width: int) -> bytes:
 def bitpack_decode(data: bytes, count: int, width: int) -> NDArray[np.int64]:
     """Unpack integers."""
     bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
-    _check(bits.size == (count * width + 7) // 8 * 8, "size")
-    _check(not bits[count * width :].any(), "padding")
+    check(bits.size == (count * width + 7) // 8 * 8, "size")
+    check(not bits[count * width :].any(), "padding")
     values = bits[: count * width].reshape(count, width).astype(np.int64)
     ints: NDArray[np.int64] = (values << np.arange(width)).sum(axis=1)
     return ints
@@ -48,12 +74,12 @@ def relindex_decode(symbols: list[int], count: int, size: int, b: int) -> list[i
     positions: list[int] = []
     at = -1
     for symbol in symbols:
-        _check(symbol <= escape, "symbol")
+        check(symbol <= escape, "symbol")
         at += symbol if symbol == escape else symbol + 1
-        _check(at < size, "position")
+        check(at < size, "position")
         if symbol != escape:
             positions.append(at)
-    _check(len(positions) == count and (not symbols or symbols[-1] != escape), "count")
+    check(len(positions) == count and (not symbols or symbols[-1] != escape), "count")
     return positions
 
 
@@ -95,7 +121,7 @@ def huffman_encode(symbols: list[int], chunk_log2: int = 16) -> bytes:
     """Code symbols below 2048."""
     histogram = np.bincount(np.array(symbols, np.int64)).tolist() if symbols else []
     lengths = huffman_lengths(histogram)
-    out = _varint(len(lengths)) + _nibbles(_length_nibbles(lengths))
+    out = varint(len(lengths)) + _nibbles(_length_nibbles(lengths))
     if sum(length > 0 for length in lengths) < 2:
         return out
     codes = huffman_codes(lengths)
@@ -112,58 +138,35 @@ def huffman_encode(symbols: list[int], chunk_log2: int = 16) -> bytes:
 
 def huffman_decode(data: bytes, count: int) -> list[int]:
     """Decode `count` symbols."""
-    alphabet, at = _read_varint(data, 0)
-    _check(alphabet <= 2048 and (alphabet > 0) == (count > 0), "alphabet")
+    alphabet, at = read_varint(data, 0)
+    check(alphabet <= 2048 and (alphabet > 0) == (count > 0), "alphabet")
     lengths, at = _read_lengths(data, at, alphabet)
     used = [s for s, length in enumerate(lengths) if length]
-    _check(not lengths or lengths[-1] > 0, "last symbol")
+    check(not lengths or lengths[-1] > 0, "last symbol")
     if len(used) < 2:
-        _check(at == len(data) and all(lengths[s] == 1 for s in used), "single symbol")
+        check(at == len(data) and all(lengths[s] == 1 for s in used), "single symbol")
         return used * count
-    _check(sum(1 << (MAX_BITS - lengths[s]) for s in used) == 1 << MAX_BITS, "code")
+    check(sum(1 << (MAX_BITS - lengths[s]) for s in used) == 1 << MAX_BITS, "code")
     symbol_of = {code: s for s, code in huffman_codes(lengths).items()}
     if count <= SMALL:
         return _read_chunk(data[at:], count, symbol_of)
-    _check(at < len(data) and 12 <= data[at] <= 20, "chunk size")
+    check(at < len(data) and 12 <= data[at] <= 20, "chunk size")
     step = 1 << data[at]
     at += 1
     parts = [min(step, count - i) for i in range(0, count, step)]
     if len(parts) == 1:
         return _read_chunk(data[at:], count, symbol_of)
     words = np.frombuffer(data[at : at + 8 * len(parts)], "<u4").tolist()
-    _check(len(words) == 2 * len(parts), "jump table")
+    check(len(words) == 2 * len(parts), "jump table")
     at += 8 * len(parts)
     symbols: list[int] = []
     for n, size, crc in zip(parts, words[::2], words[1::2], strict=True):
         chunk = data[at : at + size]
-        _check(len(chunk) == size and zlib.crc32(chunk) == crc, "chunk")
+        check(len(chunk) == size and zlib.crc32(chunk) == crc, "chunk")
         symbols += _read_chunk(chunk, n, symbol_of)
         at += size
-    _check(at == len(data), "end")
+    check(at == len(data), "end")
     return symbols
-
-
-def _check(condition: bool, what: str) -> None:
-    if not condition:
-        raise ValueError(what)
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 128:
-        out.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for i, byte in enumerate(data[at : at + 5]):
-        value |= (byte & 127) << 7 * i
-        if byte < 128:
-            _check(value < 1 << 32 and not (i and byte == 0), "varint")
-            return value, at + i + 1
-    raise ValueError("varint")
 
 
 def _length_nibbles(lengths: list[int]) -> list[int]:
@@ -203,15 +206,15 @@ def _read_lengths(data: bytes, at: int, alphabet: int) -> tuple[list[int], int]:
     while len(lengths) < alphabet:
         value = nibbles[i] if i < len(nibbles) else 16
         need = 1 if value <= MAX_BITS else 2 if value < 14 else 3
-        _check(i + need <= len(nibbles), "code lengths")
+        check(i + need <= len(nibbles), "code lengths")
         if value <= MAX_BITS:
             lengths.append(value)
         else:
-            _check(value in (13, 15) or bool(lengths), "repeat")
+            check(value in (13, 15) or bool(lengths), "repeat")
             run = nibbles[i + 1] + (3 if need == 2 else 19 + 16 * nibbles[i + 2])
             lengths += [0 if value in (13, 15) else lengths[-1]] * run
         i += need
-    _check(len(lengths) == alphabet and not (i & 1 and nibbles[i]), "code lengths")
+    check(len(lengths) == alphabet and not (i & 1 and nibbles[i]), "code lengths")
     return lengths, at + (i + 1) // 2
 
 
@@ -228,7 +231,7 @@ def _chunk(symbols: list[int], codes: dict[int, str]) -> bytes:
         bits = np.array([int(bit) for bit in text], np.uint8)
         parts.append(np.packbits(bits, bitorder="little").tobytes())
         at += n
-    return b"".join(_varint(len(part)) for part in parts[:-1]) + b"".join(parts)
+    return b"".join(varint(len(part)) for part in parts[:-1]) + b"".join(parts)
 
 
 def _read_chunk(data: bytes, n: int, symbol_of: dict[str, int]) -> list[int]:
@@ -236,9 +239,9 @@ def _read_chunk(data: bytes, n: int, symbol_of: dict[str, int]) -> list[int]:
     sizes = []
     at = 0
     for _ in parts[:-1]:
-        size, at = _read_varint(data, at)
+        size, at = read_varint(data, at)
         sizes.append(size)
-    _check(sum(sizes) <= len(data) - at, "sub-streams")
+    check(sum(sizes) <= len(data) - at, "sub-streams")
     sizes.append(len(data) - at - sum(sizes))
     symbols: list[int] = []
     for count, size in zip(parts, sizes, strict=True):
@@ -253,8 +256,8 @@ def _read_bits(bits: str, count: int, symbol_of: dict[str, int]) -> list[int]:
     at = 0
     for _ in range(count):
         length = next((n for n in range(1, MAX_BITS + 1) if bits[at : at + n] in symbol_of), 0)
-        _check(0 < length <= len(bits) - at, "sub-stream")
+        check(0 < length <= len(bits) - at, "sub-stream")
         symbols.append(symbol_of[bits[at : at + length]])
         at += length
-    _check(len(bits) - at < 8 and "1" not in bits[at:], "padding")
+    check(len(bits) - at < 8 and "1" not in bits[at:], "padding")
     return symbols

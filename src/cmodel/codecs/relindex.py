@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cmodel import _relindex
 from cmodel.codecs import huffman
-from cmodel.codecs.types import Unsigned, contiguous
+from cmodel.codecs.types import Unsigned, contiguous, positions_of
 
 MAX_WIDTH = 11
 WIDTHS = range(1, 9)
@@ -23,7 +23,7 @@ def encode(positions: NDArray[np.int64], size: int, b: int) -> Unsigned:
 
     uint8 for b of 1 to 8, uint16 for 9 to 11. Raises ValueError where the positions are not such.
     """
-    where, escape = _positions(positions), _escape(b)
+    where, escape = positions_of(positions), _escape(b)
     count = _relindex.symbol_count(where, size, escape)
     symbols: Unsigned = np.empty(count, np.uint8 if b <= 8 else np.uint16)
     _relindex.encode(where, escape, symbols)
@@ -46,7 +46,7 @@ def best_width(positions: NDArray[np.int64], size: int) -> int:
 
     Of equally good widths it is the smallest.
     """
-    where = _positions(positions)
+    where = positions_of(positions)
     _relindex.symbol_count(where, size, _escape(1))
     gaps, counts = np.unique(np.diff(where, prepend=-1) - 1, return_counts=True)
     costs = {}
@@ -56,14 +56,6 @@ def best_width(positions: NDArray[np.int64], size: int) -> int:
         histogram[escape] = (gaps // escape * counts).sum()
         costs[b] = huffman.encoded_size(histogram.astype(np.uint64))
     return min(costs, key=lambda b: (costs[b], b))
-
-
-def _positions(positions: NDArray[np.int64]) -> NDArray[np.int64]:
-    if positions.ndim != 1 or positions.dtype != np.int64:
-        raise ValueError(
-            f"positions are a 1-D int64 array, not {positions.ndim}-D {positions.dtype}"
-        )
-    return np.ascontiguousarray(positions)
 
 
 def _escape(b: int) -> int:

@@ -1,4 +1,4 @@
-"""Integer streams: the cheapest coder for an array of integers, chosen by trying."""
+"""Streams: the cheapest coder for an array of integers or words, chosen by trying."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
-from cmodel.codecs import bitpack, huffman
-from cmodel.codecs.types import Buffer, Unsigned, contiguous, native
+from cmodel.codecs import bitpack, huffman, planes, rans, split
+from cmodel.codecs.types import ALPHABET, Buffer, Unsigned, contiguous, native, octets
 from cmodel.errors import BadStream
 
 
@@ -17,8 +17,8 @@ from cmodel.errors import BadStream
 class Encoded:
     """A coded stream.
 
-    coder : "packed" or "huffman".
-    width : bits of an integer when packed, 0 to 16; 0 for huffman.
+    coder : of integers one of `CODERS`, of words one of `WORD_CODERS`.
+    width : bits of an integer when packed, 0 to 16; 0 for the others.
     """
 
     coder: str
@@ -26,36 +26,54 @@ class Encoded:
     data: bytes
 
 
-def _packed(ints: Unsigned) -> Encoded:
+_Coders = Collection[str]
+
+
+def _packed(ints: Unsigned, _: _Coders) -> Encoded:
     width = bitpack.width_of(ints)
     return Encoded("packed", width, bitpack.encode(ints, width))
 
 
-def _huffman(ints: Unsigned) -> Encoded | None:
-    if ints.size and int(ints.max()) >= huffman.ALPHABET:
+def _huffman(ints: Unsigned, _: _Coders) -> Encoded | None:
+    return Encoded("huffman", 0, huffman.encode(ints)) if _is_symbols(ints) else None
+
+
+def _rans(ints: Unsigned, _: _Coders) -> Encoded | None:
+    return Encoded("rans", 0, rans.encode(ints)) if _is_symbols(ints) else None
+
+
+def _split(ints: Unsigned, coders: _Coders) -> Encoded | None:
+    if ints.itemsize == 1:  # its alphabet has a table that is small beside what splitting it loses
         return None
-    return Encoded("huffman", 0, huffman.encode(ints))
+    high = [name for name in split.CODERS if name in coders] or split.CODERS
+    return Encoded("split", 0, split.encode(ints, coders=high))
+
+
+def _is_symbols(ints: Unsigned) -> bool:
+    return not ints.size or int(ints.max()) < ALPHABET
 
 
 # Of equally small streams the first one here is taken.
-_ENCODERS: dict[str, Callable[[Unsigned], Encoded | None]] = {
+_ENCODERS: dict[str, Callable[[Unsigned, _Coders], Encoded | None]] = {
     "packed": _packed,
     "huffman": _huffman,
+    "rans": _rans,
+    "split": _split,
 }
 CODERS = tuple(_ENCODERS)
+WORD_CODERS = ("raw", "planes")
 
 
 def encode_ints(ints: Unsigned, *, coders: Collection[str] = CODERS) -> Encoded:
     """Code a 1-D uint8 or uint16 array with that of `coders` that takes the fewest bytes.
 
-    Of equally small streams it is the packed one. Raises
-    ValueError where no coder of `coders` can code them (huffman ends at 2047).
+    Of equally small streams it is the first in the order of `CODERS`. "split" codes uint16, with
+    that of huffman and rans that is among `coders`, or else with either. Raises ValueError where no
+    coder of `coders` can code them (huffman and rans end at 2047).
     """
-    unknown = sorted(set(coders) - set(CODERS))
-    if unknown:
-        raise ValueError(f"no coder {unknown[0]!r}; there are {', '.join(CODERS)}")
+    _check_coders(coders, CODERS)
     ints = contiguous(ints, np.uint8, np.uint16)
-    tried = [encode(ints) for name, encode in _ENCODERS.items() if name in coders]
+    tried = [encode(ints, coders) for name, encode in _ENCODERS.items() if name in coders]
     streams = [stream for stream in tried if stream is not None]
     if not streams:
         raise ValueError(f"none of the coders {', '.join(coders) or '(none)'} can code the stream")
@@ -71,11 +89,59 @@ def decode_ints(
     `count` bounds what is allocated: the caller bounds it.
     """
     kind = native(dtype, np.uint8, np.uint16)
-    widths = {"packed": 8 * kind.itemsize, "huffman": 0}
-    if coder not in widths:
+    if coder not in CODERS:
         raise BadStream(f"no integer coder {coder!r}")
-    if not 0 <= width <= widths[coder]:
+    if not 0 <= width <= (8 * kind.itemsize if coder == "packed" else 0):
         raise BadStream(f"the {coder} stream's width {width} is none for {kind}")
-    if coder == "huffman":
-        return huffman.decode(data, count, kind, threads)
-    return bitpack.decode(data, count, width, kind)
+    match coder:
+        case "packed":
+            return bitpack.decode(data, count, width, kind)
+        case "huffman":
+            return huffman.decode(data, count, kind, threads)
+        case "rans":
+            return rans.decode(data, count, kind, threads)
+        case _:
+            return split.decode(data, count, kind, threads)
+
+
+def encode_words(words: Unsigned, *, coders: Collection[str] = WORD_CODERS) -> Encoded:
+    """Code a 1-D uint16 or uint32 array with that of `coders` that takes the fewest bytes.
+
+    "raw", the words little-endian, is taken of equally small streams.
+    """
+    _check_coders(coders, WORD_CODERS)
+    words = contiguous(words, np.uint16, np.uint32)
+    streams = []
+    if "raw" in coders:
+        little = words.astype(words.dtype.newbyteorder("<"), copy=False)
+        streams.append(Encoded("raw", 0, little.tobytes()))
+    if "planes" in coders:
+        streams.append(Encoded("planes", 0, planes.encode(words)))
+    if not streams:
+        raise ValueError("no coder is allowed for the words")
+    return min(streams, key=lambda stream: len(stream.data))
+
+
+def decode_words(coder: str, data: Buffer, count: int, dtype: DTypeLike) -> Unsigned:
+    """Return the `count` words of a coded stream as uint16 or uint32.
+
+    Raises BadStream where `data` is no such stream. `count` bounds what is allocated: the caller
+    bounds it.
+    """
+    kind = native(dtype, np.uint16, np.uint32)
+    if coder == "planes":
+        return planes.decode(data, count, kind)
+    if coder != "raw":
+        raise BadStream(f"no coder {coder!r} for words")
+    stream = octets(data)
+    if stream.size != count * kind.itemsize:
+        raise BadStream(
+            f"{count} words take {count * kind.itemsize} bytes, and there are {stream.size}"
+        )
+    return stream.view(kind.newbyteorder("<")).astype(kind)
+
+
+def _check_coders(coders: Collection[str], known: tuple[str, ...]) -> None:
+    unknown = sorted(set(coders) - set(known))
+    if unknown:
+        raise ValueError(f"no coder {unknown[0]!r}; there are {', '.join(known)}")

@@ -6,11 +6,15 @@ from mmap import mmap
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Buffer = bytes | bytearray | memoryview | mmap | NDArray[np.uint8]
 Bytes = NDArray[np.uint8]
 Unsigned = NDArray[np.unsignedinteger[Any]]
+
+# What the entropy coders have in common.
+ALPHABET = 2048
+CHUNK_LOG2S = range(12, 21)
 
 
 def octets(data: Buffer) -> Bytes:
@@ -34,3 +38,26 @@ def native(dtype: object, *dtypes: type[np.unsignedinteger[Any]]) -> np.dtype[An
         names = ", ".join(np.dtype(one).name for one in dtypes)
         raise ValueError(f"dtype is one of {names}, not {result}")
     return result  # type: ignore[no-any-return]
+
+
+def counts_of(histogram: ArrayLike) -> NDArray[np.uint64]:
+    """Return a histogram as the kernels take it, or raise ValueError where it is none."""
+    counts = np.ascontiguousarray(histogram, dtype=np.uint64)
+    if counts.ndim != 1 or counts.size > ALPHABET:
+        raise ValueError(f"a histogram is 1-D with up to {ALPHABET} counts")
+    return counts
+
+
+def check_chunk_log2(chunk_log2: int) -> None:
+    """Raise ValueError where chunks cannot have 2**chunk_log2 symbols."""
+    if chunk_log2 not in CHUNK_LOG2S:
+        raise ValueError(f"chunk_log2 is {CHUNK_LOG2S[0]} to {CHUNK_LOG2S[-1]}, not {chunk_log2}")
+
+
+def positions_of(positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return positions as the kernels take them, or raise ValueError where they are none."""
+    if positions.ndim != 1 or positions.dtype != np.int64:
+        raise ValueError(
+            f"positions are a 1-D int64 array, not {positions.ndim}-D {positions.dtype}"
+        )
+    return np.ascontiguousarray(positions)
