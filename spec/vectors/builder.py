@@ -222,7 +222,7 @@ def quartered(values: list[int], codes: dict[int, tuple[int, int]]) -> bytes:
     return b"".join(varint(len(sub)) for sub in subs[:3]) + b"".join(subs)
 
 
-def chunked(values: list[int], log2: int, chunk, head: int | None = None) -> bytes:  # noqa: ANN001
+def chunked(values: list[int], log2: int, chunk, head: int | None = None) -> bytes:
     """Chunk size byte, jump table and chunks, as sections 7.3 and 8.2 have them."""
     if len(values) <= 4096:
         return chunk(values)

@@ -20,7 +20,7 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from builder import (  # noqa: E402
+from builder import (
     ANCILLARY,
     DATA,
     DEFLATED,
@@ -47,7 +47,7 @@ from builder import (  # noqa: E402
     rans,
     varint,
 )
-from forms import (  # noqa: E402
+from forms import (
     brain,
     codebook,
     dense,

@@ -75,7 +75,7 @@ def read_directory(data: bytes, keys: Sequence[str]) -> list[StoredTensor]:
     """
     reader = ByteReader(data)
     tensors: list[StoredTensor] = []
-    layer, blob, section = 0, -1, -1
+    layer, blob = 0, -1
     cursor = Cursor(reader)
     for _ in range(reader.varint()):
         head = reader.varint()
@@ -85,8 +85,8 @@ def read_directory(data: bytes, keys: Sequence[str]) -> list[StoredTensor]:
         if blob <= previous or layer > len(keys) or (layer == len(keys) and blob):
             raise BadManifest(f"a tensor is out of order: layer {layer}, blob {blob}")
         if head & _NEXT_SECTION:
-            section, cursor.offset = section + 1, 0
-        elif section < 0:
+            cursor.next_section()
+        elif cursor.section < 0:
             raise BadManifest("the first tensor lies in no section")
         place = None if layer == len(keys) else (layer, blob)
         name = MEAN_IMAGE_NAME if place is None else f"{keys[layer]}/{blob}"
@@ -95,7 +95,7 @@ def read_directory(data: bytes, keys: Sequence[str]) -> list[StoredTensor]:
         stored = read_form(cursor, shape)
         size = cursor.offset - start
         tensors.append(
-            StoredTensor(name, place, shape, section, start, size, stored, reader.word())
+            StoredTensor(name, place, shape, cursor.section, start, size, stored, reader.word())
         )
     if not reader.at_end:
         raise BadManifest("bytes follow the last tensor of the directory")

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cmodel.codecs import relindex
-from cmodel.container.streams import Cursor, Ints, Sink, Source, StreamRef, Words
+from cmodel.codecs import mask, relindex
+from cmodel.container.streams import Cursor, Ints, Sink, Source, StreamRef, Words, planes_of
 from cmodel.errors import BadManifest, BadStream, UnknownFeature
 from cmodel.net import Shape
 from cmodel.tensors import (
@@ -40,7 +41,9 @@ _INTS: list[np.dtype[Any]] = [np.dtype(t) for t in (np.int8, np.uint8, np.int16,
 _U8 = np.dtype(np.uint8)
 _U16 = np.dtype(np.uint16)
 
-_RELATIVE, _BITMAP = 0, 1
+_RELATIVE = 0
+# Larger arrays of floats stay as they are, so that they can be mapped.
+PLANES_UP_TO = 1 << 16
 
 Facts = dict[str, Any]
 
@@ -61,8 +64,7 @@ def write_form(form: Form, sink: Sink) -> None:
     """Describe `form` in the directory of `sink` and write its streams."""
     match form:
         case Dense():
-            _kind(sink, DENSE, _FLOATS.index(form.values.dtype))
-            sink.words(form.values)
+            _write_dense(form, sink)
         case Codebook():
             _kind(sink, CODEBOOK, int(form.groups != 1))
             if form.groups != 1:
@@ -87,6 +89,17 @@ def _kind(sink: Sink, kind: int, variant: int) -> None:
     sink.directory.byte(kind | variant << 4)
 
 
+def _write_dense(form: Dense, sink: Sink) -> None:
+    kind = _FLOATS.index(form.values.dtype)
+    planes = planes_of(form.values) if form.values.size <= PLANES_UP_TO else None
+    _kind(sink, DENSE, kind | (planes is not None) << 2)
+    if planes is not None:
+        sink.opaque(planes)
+    else:
+        little = form.values.dtype.newbyteorder("<")
+        sink.raw(form.values.astype(little, copy=False).tobytes())
+
+
 def _write_linear(form: Linear, sink: Sink) -> None:
     grouped, shifted = form.groups != 1, bool(form.zeros.any())
     _kind(sink, LINEAR, _INTS.index(form.ints.dtype) | grouped << 2 | shifted << 3)
@@ -107,35 +120,65 @@ def _write_linear(form: Linear, sink: Sink) -> None:
 
 
 def _write_sparse(form: Sparse, sink: Sink) -> None:
-    blocks = size_of(form.shape) // (form.block[0] * form.block[1])
+    height, width = form.block
     blocked = form.block != (1, 1)
-    relative = _relative_index(form, blocks, sink)
-    # A bitmap costs one bit for each block; what the relative index takes is known exactly.
-    bitmap = -(-blocks // 8) < relative.size + len(relative.directory.bytes())
-    _kind(sink, SPARSE, int(blocked) | (_BITMAP if bitmap else _RELATIVE) << 1)
+    ways = [way(form, sink) for way in (_relative_index, _bitmap, _mask)]
+    sizes = [way.size + len(way.directory.bytes()) if way else None for way in ways]
+    coder = min((size, number) for number, size in enumerate(sizes) if size is not None)[1]
+    _kind(sink, SPARSE, int(blocked) | coder << 1)
     if blocked:
-        for extent in form.block:
-            sink.directory.varint(extent)
+        sink.directory.varint(height)
+        sink.directory.varint(width)
     sink.directory.varint(form.positions.size)
-    if bitmap:
-        bits = np.zeros(blocks, np.uint8)
-        bits[form.positions] = 1
-        sink.words(np.packbits(bits, bitorder="little"))
-    else:
-        sink.directory.append(relative.directory)
-        sink.chunks += relative.chunks
+    chosen = ways[coder]
+    if coder == _RELATIVE:
+        # Coded again, because only now it is sure that its table comes into the file.
+        chosen = _relative_index(form, sink, final=True)
+    if chosen is not None:
+        sink.take(chosen)
     write_form(form.values, sink)
 
 
-def _relative_index(form: Sparse, blocks: int, sink: Sink) -> Sink:
-    """Return the relative index as a sink of its own."""
-    index = Sink(sink.coders)
-    bits = relindex.best_width(form.positions, blocks)
-    symbols = relindex.encode(form.positions, blocks, bits)
+def _blocks(form: Sparse) -> tuple[int, int]:
+    """Rows and columns of the grid of blocks."""
+    rows = (form.shape[0] if form.shape else 1) // form.block[0]
+    total = size_of(form.shape) // (form.block[0] * form.block[1])
+    return rows, total // rows if rows else 0
+
+
+def _relative_index(form: Sparse, sink: Sink, *, final: bool = False) -> Sink:
+    rows, columns = _blocks(form)
+    index = sink.beside() if final else Sink(sink.coders)
+    bits = relindex.best_width(form.positions, rows * columns)
+    symbols = relindex.encode(form.positions, rows * columns, bits)
     index.directory.varint(bits)
     index.directory.varint(symbols.size)
     index.ints(symbols)
     return index
+
+
+def _bitmap(form: Sparse, sink: Sink) -> Sink:
+    rows, columns = _blocks(form)
+    index = sink.beside()
+    bits = np.zeros(rows * columns, np.uint8)
+    bits[form.positions] = 1
+    index.raw(np.packbits(bits, bitorder="little").tobytes())
+    return index
+
+
+def _mask(form: Sparse, sink: Sink) -> Sink | None:
+    rows, columns = _blocks(form)
+    if "mask" not in sink.position_coders or rows * columns > mask.MAX_SIZE:
+        return None
+    index = sink.beside()
+    index.opaque(mask.encode(form.positions, rows, columns, periods=_periods(form)))
+    return index
+
+
+def _periods(form: Sparse) -> list[int]:
+    """Distances at which elements resemble each other: none, and a filter's size."""
+    kernel = size_of(form.shape[2:]) if len(form.shape) > 2 and form.block == (1, 1) else 0
+    return sorted({0, kernel if kernel > 1 else 0})
 
 
 def _write_product(form: Product, sink: Sink) -> None:
@@ -168,7 +211,7 @@ class StoredDense:
 
     def streams(self) -> Iterator[StreamRef]:
         """Yield its streams in the order of the file."""
-        yield from self.words.streams()
+        yield self.words.ref
 
     def facts(self) -> Facts:
         """Return what the directory says of it."""
@@ -191,7 +234,7 @@ class StoredCodebook:
     def streams(self) -> Iterator[StreamRef]:
         """Yield its streams in the order of the file."""
         yield from self.centroids.streams()
-        yield from self.indices.streams()
+        yield self.indices.ref
 
     def facts(self) -> Facts:
         """Return what the directory says of it."""
@@ -225,8 +268,8 @@ class StoredLinear:
         """Yield its streams in the order of the file."""
         yield from self.scales.streams()
         for half in self.zeros or ():
-            yield from half.streams()
-        yield from self.ints.streams()
+            yield half.ref
+        yield self.ints.ref
 
     def facts(self) -> Facts:
         """Return what the directory says of it."""
@@ -258,21 +301,19 @@ class StoredLinear:
 
 @dataclass(frozen=True)
 class StoredSparse:
-    """A sparse tensor in a file."""
+    """A sparse tensor in a file; `positions` are gaps, a bitmap, or a mask."""
 
     shape: Shape
     block: tuple[int, int]
     count: int
     gap_bits: int
-    gaps: Ints | None
-    bitmap: Words | None
+    positions: Ints | Words | StreamRef
     values: Stored
 
     def streams(self) -> Iterator[StreamRef]:
         """Yield its streams in the order of the file."""
-        for positions in (self.gaps, self.bitmap):
-            if positions is not None:
-                yield from positions.streams()
+        positions = self.positions
+        yield positions if isinstance(positions, StreamRef) else positions.ref
         yield from self.values.streams()
 
     def facts(self) -> Facts:
@@ -284,18 +325,27 @@ class StoredSparse:
 
     def decode(self, source: Source) -> Sparse:
         """Decode it."""
+        positions = self._decode_positions(source)
+        return Sparse(self.shape, positions, self.values.decode(source), self.block)
+
+    def _decode_positions(self, source: Source) -> NDArray[np.int64]:
+        rows = (self.shape[0] if self.shape else 1) // self.block[0]
         blocks = size_of(self.shape) // (self.block[0] * self.block[1])
         source.check_elements(self.count, 8)
-        if self.gaps is not None:
-            symbols = source.ints(self.gaps)
-            positions = relindex.decode(symbols, self.count, blocks, self.gap_bits)
-        elif self.bitmap is not None:
-            source.check_elements(blocks, 1)
-            bits = np.unpackbits(source.words(self.bitmap), bitorder="little")
-            positions = np.flatnonzero(bits).astype(np.int64)
-            if positions.size != self.count or (positions >= blocks).any():
-                raise BadStream("the bitmap does not have as many bits as there are values")
-        return Sparse(self.shape, positions, self.values.decode(source), self.block)
+        match self.positions:
+            case Ints() as gaps:
+                return relindex.decode(source.ints(gaps), self.count, blocks, self.gap_bits)
+            case Words() as bitmap:
+                source.check_elements(blocks, 1)
+                bits = np.unpackbits(source.words(bitmap), bitorder="little")
+                positions = np.flatnonzero(bits).astype(np.int64)
+                if positions.size != self.count or (positions >= blocks).any():
+                    raise BadStream("the bitmap does not have as many bits as there are values")
+                return positions
+            case ref:
+                columns = blocks // rows if rows else 0
+                source.check_elements(columns, 3)
+                return mask.decode(source.bytes(ref), rows, columns, self.count)
 
 
 @dataclass(frozen=True)
@@ -312,7 +362,7 @@ class StoredProduct:
     def streams(self) -> Iterator[StreamRef]:
         """Yield its streams in the order of the file."""
         yield from self.codebooks.streams()
-        yield from self.codes.streams()
+        yield self.codes.ref
         if self.rotation is not None:
             yield from self.rotation.streams()
 
@@ -385,9 +435,10 @@ def read_form(
         raise BadManifest(f"a form of kind {kind} may not stand at `{name}`")
     match kind:
         case 0:
-            if variant >= len(_FLOATS):
+            if variant & 3 >= len(_FLOATS) or variant & 8:
                 raise UnknownFeature(f"the variant {variant} of a dense form is not known")
-            words = cursor.words(f"{name}values", size_of(shape), _FLOATS[variant])
+            dtype, planes = _FLOATS[variant & 3], bool(variant & 4)
+            words = cursor.words(f"{name}values", size_of(shape), dtype, planes=planes)
             return StoredDense(shape, words)
         case 1:
             return _read_codebook(cursor, shape, name, variant)
@@ -464,20 +515,25 @@ def _read_sparse(cursor: Cursor, shape: Shape, name: str, variant: int) -> Store
     count = cursor.reader.varint()
     if count > blocks:
         raise BadManifest(f"{count} values in a sparse tensor of {blocks}")
-    gap_bits, gaps, bitmap = 0, None, None
+    gap_bits = 0
+    positions: Ints | Words | StreamRef
     match variant >> 1:
         case 0:
             gap_bits = _positive(cursor.reader.varint(8), "gap bits")
             symbols = cursor.reader.varint()
             if not count <= symbols <= count + blocks // ((1 << gap_bits) - 1):
                 raise BadManifest(f"{symbols} gap symbols cannot place {count} values")
-            gaps = cursor.ints(f"{name}gaps", symbols, _U8)
+            positions = cursor.ints(f"{name}gaps", symbols, _U8)
         case 1:
-            bitmap = cursor.words(f"{name}bitmap", -(-blocks // 8), _U8)
+            positions = cursor.words(f"{name}bitmap", -(-blocks // 8), _U8)
+        case 2:
+            if blocks > mask.MAX_SIZE:
+                raise BadManifest(f"a mask of {blocks} elements, at most {mask.MAX_SIZE}")
+            positions = cursor.opaque(f"{name}mask", "mask")
         case coder:
             raise UnknownFeature(f"the position coder {coder} of a sparse form is not known")
     values = read_form(cursor, (count * area,), f"{name}values.", _VALUE_FORMS)
-    return StoredSparse(shape, block, count, gap_bits, gaps, bitmap, values)
+    return StoredSparse(shape, block, count, gap_bits, positions, values)
 
 
 def _read_product(cursor: Cursor, shape: Shape, name: str, variant: int) -> StoredProduct:

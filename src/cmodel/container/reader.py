@@ -62,6 +62,9 @@ class Container:
             self._data = _map(self.path)
             self.sections, self.alignment_log2 = layout.parse_head(self._data)
             self.manifest = parse_manifest(self.section_bytes(0))
+            self.data_sections = [
+                i for i, section in enumerate(self.sections) if section.type == layout.DATA
+            ]
             self.keys = keys_of(self.manifest.network)
             self.tensors = self._find_tensors()
             # Raises where the blobs of a layer have gaps.
@@ -104,6 +107,12 @@ class Container:
             )
         self._checked.add(index)
 
+    def _data_section(self, number: int) -> memoryview:
+        """Return the bytes of a data section by its number among them, after checking them."""
+        index = self.data_sections[number]
+        self.check_section(index)
+        return self._stored(index)
+
     def section_bytes(self, index: int) -> bytes:
         """Return the decoded bytes of a section that is not data."""
         self.check_section(index)
@@ -124,7 +133,7 @@ class Container:
         return data
 
     def _find_tensors(self) -> list[StoredTensor]:
-        data = [i for i, section in enumerate(self.sections) if section.type == layout.DATA]
+        data = self.data_sections
         if not self.manifest.directory:
             if data:
                 raise BadManifest("there are data sections and no tensors")
@@ -158,10 +167,7 @@ class Container:
         """
         tensor = self._by_name[name]
         with self._errors(f", tensor `{name}`"):
-            self.check_section(tensor.section)
-            start = self.sections[tensor.section].offset + tensor.offset
-            data = self._data[start : start + tensor.size]
-            source = Source(data, self.max_memory, self.threads, tensor.offset)
+            source = Source(self._data_section, self.max_memory, self.threads)
             source.check_elements(size_of(tensor.shape), 4)
             try:
                 form = tensor.stored.decode(source)

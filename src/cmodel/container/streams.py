@@ -6,57 +6,66 @@ found by adding up sizes (specification, sections 4 and 6).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmodel.codecs import CODERS, bitpack, decode_ints, encode_ints
+from cmodel.codecs import (
+    CODERS,
+    bitpack,
+    decode_ints,
+    decode_words,
+    encode_ints,
+    encode_words,
+    huffman,
+    rans,
+)
 from cmodel.container.varints import ByteReader, ByteWriter
 from cmodel.errors import BadManifest, LimitMemory, UnknownFeature
 
-_PACKED, _HUFFMAN = 0, 1
-_NUMBERS = {"packed": _PACKED, "huffman": _HUFFMAN}
+_NUMBERS = {"packed": 0, "huffman": 1, "rans": 2, "split": 3}
 _NAMES = {number: name for name, number in _NUMBERS.items()}
+_WORD_TYPES: dict[int, np.dtype[Any]] = {2: np.dtype(np.uint16), 4: np.dtype(np.uint32)}
+
+# Coders whose streams begin with a table that later streams may use as well.
+_TABLED = {"huffman": huffman, "rans": rans}
+# How many tables back a writer looks, and up to how many integers it is worth a look.
+_TABLES_BACK = 15
+_SHARED_UP_TO = 1 << 16
 
 
 @dataclass(frozen=True)
 class StreamRef:
-    """A stream: its purpose, its coder, and its bytes within the section."""
+    """A stream: its purpose, its coder, and its bytes within the data section `section`."""
 
     name: str
     coder: str
+    section: int
     offset: int
     size: int
 
 
 @dataclass(frozen=True)
 class Words:
-    """`count` words of a float type, stored as they are."""
+    """`count` words of a float type (or bytes)."""
 
-    stream: StreamRef
+    ref: StreamRef
     count: int
     dtype: np.dtype[Any]
-
-    def streams(self) -> Iterator[StreamRef]:
-        """Yield its streams."""
-        yield self.stream
 
 
 @dataclass(frozen=True)
 class Ints:
-    """`count` unsigned integers of 8 or 16 bits."""
+    """`count` unsigned integers of 8 or 16 bits. `table`: the stream whose table this one uses."""
 
-    stream: StreamRef
+    ref: StreamRef
     count: int
     dtype: np.dtype[Any]
-    width: int
-
-    def streams(self) -> Iterator[StreamRef]:
-        """Yield its streams."""
-        yield self.stream
+    width: int = 0
+    table: StreamRef | None = None
 
 
 @dataclass
@@ -64,46 +73,65 @@ class Cursor:
     """Reads stream descriptions and keeps count of where the streams lie."""
 
     reader: ByteReader
+    section: int = -1
     offset: int = 0
+    tables: dict[str, list[StreamRef]] = field(
+        default_factory=lambda: {name: [] for name in _TABLED}
+    )
 
-    def place(self, name: str, coder: str, size: int) -> StreamRef:
-        """Return the reference to the next `size` bytes."""
-        ref = StreamRef(name, coder, self.offset, size)
+    def next_section(self) -> None:
+        """Go on with the first byte of the next data section."""
+        self.section, self.offset = self.section + 1, 0
+
+    def _place(self, name: str, coder: str, size: int) -> StreamRef:
+        ref = StreamRef(name, coder, self.section, self.offset, size)
         self.offset += size
         return ref
 
-    def words(self, name: str, count: int, dtype: np.dtype[Any]) -> Words:
+    def opaque(self, name: str, coder: str) -> StreamRef:
+        """Read the size of a stream whose layout is its own affair."""
+        return self._place(name, coder, self.reader.varint())
+
+    def words(self, name: str, count: int, dtype: np.dtype[Any], *, planes: bool = False) -> Words:
         """Read the description of a stream of words."""
-        return Words(self.place(name, "raw", count * dtype.itemsize), count, dtype)
+        size = self.reader.varint() if planes else count * dtype.itemsize
+        return Words(self._place(name, "planes" if planes else "raw", size), count, dtype)
 
     def ints(self, name: str, count: int, dtype: np.dtype[Any]) -> Ints:
         """Read the description of a stream of integers."""
         head = self.reader.varint()
-        coder, width = _NAMES.get(head & 7), head >> 3
-        if coder is None:
+        coder, variant = _NAMES.get(head & 7), head >> 3
+        if coder is None or (coder == "split" and dtype.itemsize == 1):
             raise UnknownFeature(f"the coder {head & 7} of the stream `{name}` is not known")
         if coder == "packed":
-            if width > 8 * dtype.itemsize:
-                raise BadManifest(f"{width} bits for an integer of the stream `{name}`")
-            size = bitpack.size_of(count, width)
-        elif width:
-            raise UnknownFeature(f"the stream `{name}` has a variant that is not known")
-        else:
-            size = self.reader.varint()
-        return Ints(self.place(name, coder, size), count, dtype, width)
+            if variant > 8 * dtype.itemsize:
+                raise BadManifest(f"{variant} bits for an integer of the stream `{name}`")
+            size = bitpack.size_of(count, variant)
+            return Ints(self._place(name, coder, size), count, dtype, variant)
+        table = None
+        if variant:
+            known = self.tables.get(coder)
+            if known is None:
+                raise UnknownFeature(f"the stream `{name}` has a variant that is not known")
+            if variant > len(known):
+                raise BadManifest(f"the stream `{name}` uses a table that is not there")
+            table = known[-variant]
+        ref = self._place(name, coder, self.reader.varint())
+        if coder in self.tables and table is None:
+            self.tables[coder].append(ref)
+        return Ints(ref, count, dtype, 0, table)
 
 
 @dataclass(frozen=True)
 class Source:
-    """The bytes of a tensor, and what may be spent on decoding them.
+    """Bytes of the data sections, and what may be spent on decoding them.
 
-    start : offset of `data` within its section, which references count from.
+    section_bytes : gives the bytes of a data section by its number, after checking them.
     """
 
-    data: memoryview
+    section_bytes: Callable[[int], memoryview]
     max_memory: int
     threads: int = 1
-    start: int = 0
 
     def check_elements(self, count: int, itemsize: int) -> None:
         """Refuse what would take more memory than allowed, before it is allocated."""
@@ -115,27 +143,77 @@ class Source:
 
     def bytes(self, ref: StreamRef) -> memoryview:
         """Return the bytes of a stream."""
-        begin = ref.offset - self.start
-        return self.data[begin : begin + ref.size]
+        return self.section_bytes(ref.section)[ref.offset : ref.offset + ref.size]
 
     def words(self, words: Words) -> NDArray[Any]:
-        """Return words: a view on the file where the machine allows it."""
-        little = words.dtype.newbyteorder("<")
-        return np.frombuffer(self.bytes(words.stream), little).astype(words.dtype, copy=False)
+        """Return words: a view on the file where they are raw and the machine allows it."""
+        data = self.bytes(words.ref)
+        if words.ref.coder == "raw":
+            little = words.dtype.newbyteorder("<")
+            return np.frombuffer(data, little).astype(words.dtype, copy=False)
+        self.check_elements(words.count, words.dtype.itemsize)
+        kind = _WORD_TYPES[words.dtype.itemsize]
+        return decode_words(words.ref.coder, data, words.count, kind).view(words.dtype)
 
     def ints(self, ints: Ints) -> NDArray[Any]:
         """Decode integers."""
         self.check_elements(ints.count, ints.dtype.itemsize)
-        ref = ints.stream
-        data = self.bytes(ref)
-        return decode_ints(ref.coder, ints.width, data, ints.count, ints.dtype, self.threads)
+        coder, data = ints.ref.coder, self.bytes(ints.ref)
+        if ints.table is None:
+            return decode_ints(coder, ints.width, data, ints.count, ints.dtype, self.threads)
+        codec = _TABLED[coder]
+        owner = self.bytes(ints.table)
+        table = owner[: codec.table_size(owner)]
+        decoded: NDArray[Any] = codec.decode(
+            data, ints.count, ints.dtype, self.threads, table=table
+        )
+        return decoded
+
+
+class Tables:
+    """The tables of the streams written so far, by coder, in the order of the file."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, list[bytes]] = {name: [] for name in _TABLED}
+
+    def add(self, coder: str, stream: bytes) -> None:
+        """Remember the table of a stream that brought one."""
+        if coder in self._tables:
+            self._tables[coder].append(stream[: _TABLED[coder].table_size(stream)])
+
+    def best(self, values: NDArray[Any], coder: str, limit: int) -> tuple[int, bytes] | None:
+        """Return how far back the table lies that codes `values` in fewer than `limit` bytes."""
+        best: tuple[int, bytes] | None = None
+        for back, table in enumerate(reversed(self._tables[coder][-_TABLES_BACK:]), 1):
+            try:
+                data = _TABLED[coder].encode(values, table=table)
+            except ValueError:
+                # The table has no code for one of the values.
+                continue
+            if len(data) < limit:
+                best, limit = (back, data), len(data)
+        return best
+
+
+def planes_of(values: NDArray[Any]) -> bytes | None:
+    """Return the stream of byte planes of float words where it is smaller than the words."""
+    words = np.ascontiguousarray(values).reshape(-1).view(_WORD_TYPES[values.itemsize])
+    encoded = encode_words(words)
+    return encoded.data if encoded.coder == "planes" else None
 
 
 @dataclass
 class Sink:
-    """Where a tensor is written to: its description and its streams."""
+    """Where a tensor is written to: its description and its streams.
+
+    coders : those that integers may have.
+    position_coders : those that a sparse form may have beside the relative index and the bitmap.
+    tables : of the streams before, which streams of this tensor may use.
+    """
 
     coders: Sequence[str] = CODERS
+    position_coders: Sequence[str] = ("mask",)
+    tables: Tables = field(default_factory=Tables)
     directory: ByteWriter = field(default_factory=ByteWriter)
     chunks: list[bytes] = field(default_factory=list)
 
@@ -144,14 +222,36 @@ class Sink:
         """Bytes of the streams so far."""
         return sum(len(chunk) for chunk in self.chunks)
 
-    def words(self, values: NDArray[Any]) -> None:
-        """Write an array as little-endian words."""
-        self.chunks.append(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
+    def beside(self) -> Sink:
+        """Return a sink for something that may or may not be taken over by `take`."""
+        return Sink(self.coders, self.position_coders, self.tables)
+
+    def take(self, other: Sink) -> None:
+        """Append what another sink holds."""
+        self.directory.append(other.directory)
+        self.chunks += other.chunks
+
+    def opaque(self, data: bytes) -> None:
+        """Write a stream whose layout is its own affair; its size is stated."""
+        self.directory.varint(len(data))
+        self.chunks.append(data)
+
+    def raw(self, data: bytes) -> None:
+        """Write a stream whose size a reader knows."""
+        self.chunks.append(data)
 
     def ints(self, values: NDArray[Any]) -> None:
-        """Write unsigned integers with the coder that takes the fewest bytes."""
-        encoded = encode_ints(np.ascontiguousarray(values).reshape(-1), coders=self.coders)
-        self.directory.varint(_NUMBERS[encoded.coder] | encoded.width << 3)
-        if encoded.coder != "packed":
-            self.directory.varint(len(encoded.data))
-        self.chunks.append(encoded.data)
+        """Write unsigned integers with the coder, and table, that take the fewest bytes."""
+        flat = np.ascontiguousarray(values).reshape(-1)
+        encoded = encode_ints(flat, coders=self.coders)
+        coder, variant, data = encoded.coder, encoded.width, encoded.data
+        if 0 < flat.size <= _SHARED_UP_TO:
+            for name in _TABLED:
+                if name in self.coders and (shared := self.tables.best(flat, name, len(data))):
+                    coder, (variant, data) = name, shared
+        if coder in _TABLED and not variant:
+            self.tables.add(coder, data)
+        self.directory.varint(_NUMBERS[coder] | variant << 3)
+        if coder != "packed":
+            self.directory.varint(len(data))
+        self.chunks.append(data)

@@ -13,7 +13,7 @@ from cmodel.container import layout
 from cmodel.container.directory import Place, write_directory, write_tensor
 from cmodel.container.forms import write_form
 from cmodel.container.manifest import build_manifest
-from cmodel.container.streams import Sink
+from cmodel.container.streams import Sink, Tables
 from cmodel.errors import NetError
 from cmodel.net import Net
 from cmodel.tensors import Dense, Form
@@ -45,8 +45,9 @@ def write_to(file: BinaryIO, net: Net, *, coders: Sequence[str] = CODERS) -> int
     NetError : a parameter belongs to no layer.
     """
     tensors = []
+    tables = Tables()
     for place, form in _tensors(net):
-        sink = Sink(coders)
+        sink = Sink(coders, tables=tables)
         write_tensor(form, sink)
         tensors.append((place, sink))
     small = sum(sink.size for _, sink in tensors) < SMALL_PAYLOAD
