@@ -241,7 +241,7 @@ static cm_status decode_wide(const cm_rans_slots *slots, const uint8_t *src, siz
 static cm_status decode_narrow(const cm_rans_slots *slots, const uint8_t *src, size_t size,
                                unsigned item, size_t n, uint8_t *dst, cm_fault *fault) {
     uint32_t x = (uint32_t)cm_load_tail(src, size < 4 ? size : 4, 0);
-    if (size > 4 ? x < LOW : size && !src[size - 1])
+    if (size > 4 ? x < LOW : !size || !src[size - 1])
         return cm_fail(fault, CM_CORRUPT, 0, "the state is too low");
     if (size > 4 && size & 1) return cm_fail(fault, CM_CORRUPT, size, "half a word");
     const uint8_t *words = src + (size < 4 ? size : 4), *end = src + size;
@@ -256,7 +256,7 @@ static cm_status decode_narrow(const cm_rans_slots *slots, const uint8_t *src, s
     }
     if (words != end)
         return cm_fail(fault, CM_CORRUPT, (size_t)(words - src), "bytes after its end");
-    if (x) return cm_fail(fault, CM_CORRUPT, 0, "it ends in a wrong state");
+    if (x != 1) return cm_fail(fault, CM_CORRUPT, 0, "it ends in a wrong state");
     return CM_OK;
 }
 

@@ -55,13 +55,13 @@ static inline __attribute__((always_inline)) uint8_t *wide(const wide_entry *ent
     return out;
 }
 
-/* From state 0, so that the first words' worth of bits fits the state. */
+/* From state 1, so that no word is written before the state is full. */
 static inline __attribute__((always_inline)) uint8_t *narrow(const encoder *coder,
                                                              const void *symbols, size_t first,
                                                              size_t n, unsigned item,
                                                              uint8_t *out) {
     uint8_t *end = out;
-    uint32_t x = 0;
+    uint32_t x = 1;
     for (size_t i = n; i--;) {
         uint32_t s = symbol_at(symbols, first + i, item), f = coder->frequency[s];
         if (x >= f << 20) {

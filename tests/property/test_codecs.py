@@ -10,8 +10,14 @@ from cmodel.codecs import (
     decode_ints,
     encode_ints,
     huffman,
+    mask,
+    planes,
+    rans,
     reference,
+    reference_mask,
+    reference_rans,
     relindex,
+    split,
 )
 from cmodel.errors import BadStream
 
@@ -137,3 +143,137 @@ def test_random_streams(coder, width, data, count, dtype):
     # Nothing in a stream may go unread: one byte more, and it is refused.
     with pytest.raises(BadStream):
         decode_ints(coder, width, data + b"\0", count, dtype)
+
+
+@given(symbols(), st.integers(12, 20), st.sampled_from([None, 1, 32]), st.integers(1, 3))
+def test_rans(ints, chunk_log2, lanes, threads):
+    coded = rans.encode(ints, chunk_log2=chunk_log2, lanes=lanes)
+    decoded = rans.decode(coded, ints.size, ints.dtype, threads)
+    np.testing.assert_array_equal(decoded, ints)
+    table = rans.table_of(np.bincount(ints))
+    assert coded.startswith(table)
+    if ints.size < 300:
+        assert coded[len(table) :] == reference_rans.encode(ints.tolist(), table)
+        assert reference_rans.decode(coded, ints.size) == ints.tolist()
+
+
+@given(st.lists(st.integers(0, 10**12), max_size=100))
+def test_rans_frequencies(histogram):
+    table = rans.table_of(histogram)
+    frequencies = rans.frequencies(table).tolist()
+    assert reference_rans.read_table(table) == (frequencies, len(table))
+    assert sum(frequencies) == (4096 if any(histogram) else 0)
+    for count, frequency in zip(histogram, frequencies, strict=False):
+        assert frequency > 0 or count == 0
+
+
+@given(symbols(), symbols(), st.sampled_from([huffman, rans]))
+def test_shared_tables(first, second, codec):
+    together = np.bincount(np.concatenate([first, second]).astype(np.intp))
+    table = codec.table_of(together)
+    for ints in (first, second):
+        coded = codec.encode(ints, table=table)
+        decoded = codec.decode(coded, ints.size, np.uint16, table=table)
+        np.testing.assert_array_equal(decoded, ints)
+
+
+def damage(data, coded):
+    damaged = bytearray(coded)
+    for _ in range(data.draw(st.integers(1, 4))):
+        if damaged:
+            at = data.draw(st.integers(0, len(damaged) - 1))
+            damaged[at] = data.draw(st.integers(0, 255))
+    return bytes(damaged[: data.draw(st.integers(0, len(damaged)))])
+
+
+@given(symbols(), st.data())
+def test_damaged_rans_is_an_error_or_symbols(ints, data):
+    """As the reference says: the same symbols, or both refuse."""
+    lanes = data.draw(st.sampled_from([1, 32]))
+    damaged = damage(data, rans.encode(ints, chunk_log2=12, lanes=lanes))
+    try:
+        decoded = rans.decode(damaged, ints.size, np.uint16, data.draw(st.integers(1, 2)))
+    except BadStream:
+        if ints.size < 5000:
+            with pytest.raises(ValueError):  # noqa: PT011 - the reference has no error names
+                reference_rans.decode(damaged, ints.size)
+    else:
+        assert reference_rans.decode(damaged, ints.size) == decoded.tolist()
+
+
+@given(st.binary(max_size=60), st.integers(0, 5000))
+def test_random_bytes_are_no_rans_stream_or_one(data, count):
+    try:
+        decoded = rans.decode(data, count, np.uint16)
+    except BadStream:
+        with pytest.raises(ValueError):  # noqa: PT011 - the reference has no error names
+            reference_rans.decode(data, count)
+    else:
+        assert reference_rans.decode(data, count) == decoded.tolist()
+
+
+@st.composite
+def masks(draw):
+    rows, columns = draw(st.integers(1, 20)), draw(st.integers(1, 40))
+    ones = st.sets(st.integers(0, rows * columns - 1), max_size=60)
+    positions = np.array(sorted(draw(ones)), np.int64)
+    return positions, rows, columns, draw(st.integers(0, columns))
+
+
+@given(masks())
+def test_mask(one):
+    positions, rows, columns, period = one
+    coded = mask.encode(positions, rows, columns, periods=[period])
+    assert coded == reference_mask.encode(positions.tolist(), rows, columns, period)
+    assert reference_mask.decode(coded, rows, columns, positions.size) == positions.tolist()
+    decoded = mask.decode(coded, rows, columns, positions.size)
+    np.testing.assert_array_equal(decoded, positions)
+
+
+@given(masks(), st.data())
+def test_damaged_mask_is_an_error_or_positions(one, data):
+    positions, rows, columns, period = one
+    damaged = damage(data, mask.encode(positions, rows, columns, periods=[period]))
+    try:
+        decoded = mask.decode(damaged, rows, columns, positions.size)
+    except BadStream:
+        with pytest.raises(ValueError):  # noqa: PT011 - the reference has no error names
+            reference_mask.decode(damaged, rows, columns, positions.size)
+    else:
+        found = reference_mask.decode(damaged, rows, columns, positions.size)
+        assert found == decoded.tolist()
+
+
+@given(st.binary(max_size=40), st.integers(1, 30), st.integers(1, 30), st.integers(0, 900))
+def test_random_bytes_are_no_mask_or_one(data, rows, columns, count):
+    count = min(count, rows * columns)
+    try:
+        decoded = mask.decode(data, rows, columns, count)
+    except BadStream:
+        with pytest.raises(ValueError):  # noqa: PT011 - the reference has no error names
+            reference_mask.decode(data, rows, columns, count)
+    else:
+        assert reference_mask.decode(data, rows, columns, count) == decoded.tolist()
+
+
+@given(symbols(65535))
+def test_split(ints):
+    decoded = split.decode(split.encode(ints), ints.size, ints.dtype)
+    np.testing.assert_array_equal(decoded, ints)
+
+
+@given(
+    arrays(st.sampled_from([np.uint16, np.uint32]), st.integers(0, 100)),
+    st.booleans(),
+    st.data(),
+)
+def test_planes(words, ordered, data):
+    if ordered:
+        words.sort()
+    coded = planes.encode(words)
+    np.testing.assert_array_equal(planes.decode(coded, words.size, words.dtype), words)
+    try:
+        decoded = planes.decode(damage(data, coded), words.size, words.dtype)
+    except BadStream:
+        return
+    assert (decoded.size, decoded.dtype) == (words.size, words.dtype)

@@ -84,9 +84,9 @@ def frequencies(table: Buffer) -> NDArray[np.uint16]:
 def encoded_size(histogram: ArrayLike, *, table: Buffer | None = None) -> int:
     """Bytes of a stream of one lane with these counts of symbols 0, 1, ..., to within 2.
 
-    Chunks add one byte where there are more than 4096 symbols, and where there are several chunks
-    about 10 bytes for each. With `table` it is the size of the stream without a table, coded with
-    that one.
+    A stream that ends with its lowest symbol many times may be shorter. Chunks add one byte where
+    there are more than 4096 symbols, and where there are several chunks about 10 bytes for each.
+    With `table` it is the size of the stream without a table, coded with that one.
     """
     counts = counts_of(histogram)
     shared = _rans.table_of(counts) if table is None else bytes(octets(table))

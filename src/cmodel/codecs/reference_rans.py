@@ -173,7 +173,7 @@ def decode(data: bytes, count: int, table: bytes | None = None) -> list[int]:
 
 def _chunk(symbols: list[int], model: _Model, wide: bool) -> bytes:
     lanes = LANES if wide and len(symbols) > SMALL else 1
-    states = [LOW if lanes > 1 else 0] * lanes
+    states = [LOW if lanes > 1 else 1] * lanes
     words: list[int] = []
     for i in reversed(range(len(symbols))):
         x = states[i % lanes]
@@ -192,9 +192,9 @@ def _read_chunk(data: bytes, n: int, model: _Model, wide: bool) -> list[int]:
         lanes, first = LANES, LOW
         check(len(data) >= 4 * LANES and len(data) % 2 == 0, "size")
     else:
-        lanes, first = 1, 0
+        lanes, first = 1, 1
         check(len(data) <= 4 or len(data) % 2 == 0, "size")
-        check(not data or len(data) > 4 or data[-1] > 0, "state")
+        check(len(data) > 4 or (len(data) > 0 and data[-1] > 0), "state")
     states = [int.from_bytes(data[4 * j : 4 * j + 4], "little") for j in range(lanes)]
     rest = data[4 * lanes :]
     words = [int.from_bytes(rest[i : i + 2], "little") for i in range(0, len(rest), 2)]

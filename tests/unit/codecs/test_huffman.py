@@ -206,3 +206,41 @@ def test_every_single_bit_flip_and_cut_is_survived():
     for end in range(len(data)):
         with pytest.raises(BadStream):
             huffman.decode(data[:end], 300, np.uint8)
+
+
+def test_streams_share_a_table():
+    first, second = gaussian(3000, 32, seed=1), gaussian(5000, 32, seed=2)
+    table = huffman.table_of(np.bincount(first, minlength=32) + np.bincount(second, minlength=32))
+    assert huffman.table_size(table + b"more") == len(table)
+    for symbols in (first, second, first[:0]):
+        data = huffman.encode(symbols, table=table)
+        decoded = huffman.decode(data, symbols.size, np.uint8, table=table)
+        np.testing.assert_array_equal(decoded, symbols)
+    assert huffman.encode(first[:0], table=table) == b""
+    assert huffman.encoded_size(np.bincount(first), table=table) == len(
+        huffman.encode(first, table=table)
+    )
+    own = huffman.encode(first)
+    assert (
+        huffman.encode(first, table=own[: huffman.table_size(own)])
+        == (own[huffman.table_size(own) :])
+    )
+    single = huffman.table_of([0, 0, 7])
+    assert huffman.encode(np.array([2, 2], np.uint8), table=single) == b""
+    assert huffman.decode(b"", 3, np.uint8, table=single).tolist() == [2, 2, 2]
+
+
+def test_wrong_tables():
+    table = huffman.table_of([3, 0, 5])
+    with pytest.raises(ValueError, match="symbol 1 has no code"):
+        huffman.encode(np.array([0, 1], np.uint8), table=table)
+    with pytest.raises(ValueError, match="symbol 3 has no code"):
+        huffman.encoded_size([0, 0, 0, 1], table=table)
+    with pytest.raises(BadStream, match="bytes after its end"):
+        huffman.decode(b"", 0, np.uint8, table=table + b"\0")
+    with pytest.raises(BadStream, match="Huffman table is damaged"):
+        huffman.decode(b"", 1, np.uint8, table=b"")
+    with pytest.raises(BadStream, match="empty alphabet"):
+        huffman.decode(b"", 1, np.uint8, table=b"\0")
+    with pytest.raises(BadStream, match="before its last symbol"):
+        huffman.decode(b"", 1, np.uint8, table=table)
