@@ -10,14 +10,10 @@ import pytest
 
 from cmodel.caffe import load_net
 from cmodel.engine import Engine
-from cmodel.errors import UnsupportedError
 
 HERE = Path(__file__).parent
 LAYERS = HERE / "layers" / "layers.zip"
 NETS = HERE / "nets" / "nets.zip"
-
-# Types that the engine does not have yet.
-MISSING = {"Filter_default"}
 
 # Largest difference, relative to the blob's largest magnitude. One layer rounds a sum of at most a
 # few hundred terms in another order than Caffe: ten units in the last place.
@@ -81,18 +77,12 @@ def run_packed(archive, case, folder, threads):
     return Engine(net, threads=threads).run(feed, blobs="all"), expected
 
 
-@pytest.mark.parametrize("case", [case for case in names(LAYERS) if case not in MISSING])
+@pytest.mark.parametrize("case", names(LAYERS))
 def test_layer(case, tmp_path):
     found, expected = run_packed(LAYERS, case, tmp_path, 2)
     assert found.keys() == expected.keys()
     for blob, values in expected.items():
         agree(blob, found[blob], values, LAYER)
-
-
-@pytest.mark.parametrize("case", sorted(MISSING))
-def test_missing_type_is_named(case, tmp_path):
-    with pytest.raises(UnsupportedError, match="the engine has no layer type"):
-        run_packed(LAYERS, case, tmp_path, 1)
 
 
 @pytest.mark.parametrize("case", names(NETS))

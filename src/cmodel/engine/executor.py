@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +11,30 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cmodel.engine.blas import single_threaded_blas
-from cmodel.engine.selection import Selection, describe_inputs, select
-from cmodel.errors import LimitError, NetError, UsageError, WeightsError, did_you_mean
-from cmodel.net import INPUT_TYPES, Layer, Net, Shape, Shapes, infer_shapes
-from cmodel.net.shapes.rule import text
+from cmodel.engine.sections import Section, cut
+from cmodel.engine.selection import describe_inputs, select
+from cmodel.errors import DataError, LimitError, NetError, UsageError, WeightsError, did_you_mean
+from cmodel.net import Layer, Net, Parameters, Shape, infer_shapes
+from cmodel.net.shapes.rule import check_shape, text
+from cmodel.proto import caffe_pb2
 from cmodel.threads import thread_count
 
 if TYPE_CHECKING:
-    from cmodel.engine.ops.op import Op
+    from cmodel.engine.ops.op import DynamicOp, Op
     from cmodel.engine.plan import Plan
 
 Array = NDArray[np.float32]
 MATH = ("exact",)
+
+
+@dataclass
+class _Stage:
+    """A section of a run, and its plan for the shapes that its inputs have had last."""
+
+    section: Section
+    shapes: dict[str, Shape] | None = None
+    plan: Plan | None = None
+    closing: DynamicOp | None = None
 
 
 class Engine:
@@ -61,9 +73,10 @@ class Engine:
         self.math = math
         self._factory_of = registry.factory_of
         self._make_plan = Plan
-        self._ops: dict[str, Op] = {}
+        self._ops: dict[str, Op | DynamicOp] = {}
         self._key: tuple[Any, ...] = ()
-        self._plan: Plan | None = None
+        self._blobs: list[str] = []
+        self._stages: list[_Stage] = []
         self._lock = Lock()
 
     @property
@@ -105,18 +118,78 @@ class Engine:
         wanted = blobs if blobs is None or isinstance(blobs, str) else tuple(blobs)
         with self._lock, np.errstate(all="ignore"), single_threaded_blas():
             key = (shapes, wanted)
-            if self._plan is None or self._key != key:
+            if self._key != key:
                 # The old buffers go before the new ones come.
-                self._plan = None
-                try:
-                    self._plan = self._planned(shapes, wanted)
-                except MemoryError as error:
-                    raise LimitError(
-                        "there is not enough memory for the parameters and the blobs",
-                        hint="feed a smaller batch or smaller images",
-                    ) from error
+                self._key, self._stages = (), []
+                selection = select(self.net, shapes, wanted)
+                self._blobs = selection.blobs
+                self._stages = [_Stage(section) for section in cut(selection)]
                 self._key = key
-            return self._plan.run(arrays)
+            values = dict(arrays)
+            for stage in self._stages:
+                self._run_stage(stage, values, shapes)
+            # An array that was fed and not changed is the caller's.
+            return {
+                name: values[name].copy() if values[name] is arrays.get(name) else values[name]
+                for name in self._blobs
+            }
+
+    @property
+    def buffer_bytes(self) -> int:
+        """Bytes of the buffers that the last run used for its blobs."""
+        return sum(stage.plan.buffer_bytes for stage in self._stages if stage.plan is not None)
+
+    def _run_stage(self, stage: _Stage, values: dict[str, Array], fed: Mapping[str, Shape]) -> None:
+        """Run a section; put what it makes into `values`."""
+        section = stage.section
+        shapes = {name: values[name].shape for name in section.inputs}
+        if stage.shapes != shapes:
+            stage.plan = stage.closing = stage.shapes = None
+            for name, shape in shapes.items():
+                if 0 in shape:
+                    raise DataError(
+                        "the blob is empty: no entry of the batch, or no detection, is left for "
+                        "the layers behind it",
+                        where=f"blob `{name}`",
+                        hint="ask for this blob only",
+                    )
+            try:
+                self._plan_stage(stage, shapes, fed)
+            except MemoryError as error:
+                raise LimitError(
+                    "there is not enough memory for the parameters and the blobs",
+                    hint="feed a smaller batch or smaller images",
+                ) from error
+            stage.shapes = shapes
+        if stage.plan is not None:
+            values.update(stage.plan.run({name: values[name] for name in section.inputs}))
+        if section.last is not None and stage.closing is not None:
+            tops = stage.closing.compute([values[name] for name in section.last.bottoms])
+            values.update(zip(section.last.tops, tops, strict=True))
+
+    def _plan_stage(
+        self, stage: _Stage, inputs: dict[str, Shape], fed: Mapping[str, Shape]
+    ) -> None:
+        from cmodel.engine.ops.op import Op
+
+        section = stage.section
+        closing = [] if section.last is None else [section.last]
+        layers = [*section.layers, *closing]
+        header = caffe_pb2.NetParameter(input=list(inputs))
+        shapes = infer_shapes(Net(header, layers, Parameters()), inputs)
+        for layer in layers:
+            factory = self._factory_of(layer)
+            self._check_parameters(layer, shapes.parameters[layer.key] or [], fed)
+            if layer.key not in self._ops:
+                forms = [self.net.parameters[name] for name in layer.parameters]
+                self._ops[layer.key] = factory(layer, forms)
+        ops = {layer.key: self._ops[layer.key] for layer in layers}
+        if section.layers:
+            static = {key: op for key, op in ops.items() if isinstance(op, Op)}
+            stage.plan = self._make_plan(section, inputs, shapes, static, self.threads)
+        for layer in closing:
+            op = ops[layer.key]
+            stage.closing = None if isinstance(op, Op) else op
 
     def _array(self, name: str, value: ArrayLike) -> Array:
         inputs = self.net.inputs
@@ -137,29 +210,8 @@ class Engine:
                 f"the net declares {text(declared)}: axes and channels have to match",
                 hint=describe_inputs(self.net),
             )
+        check_shape(f"input `{name}`", array.shape, "the blob")
         return np.asarray(array, np.float32, order="C")
-
-    def _planned(self, fed: Mapping[str, Shape], blobs: Sequence[str] | str | None) -> Plan:
-        selection = select(self.net, fed, blobs)
-        part = replace(self.net, layers=selection.layers)
-        shapes = infer_shapes(part, {name: fed.get(name) for name in part.inputs})
-        ops = self._prepared(selection, shapes, fed)
-        return self._make_plan(
-            self.net, selection.layers, selection.blobs, fed, shapes, ops, self.threads
-        )
-
-    def _prepared(
-        self, selection: Selection, shapes: Shapes, fed: Mapping[str, Shape]
-    ) -> dict[str, Op]:
-        for layer in selection.layers:
-            if layer.type in INPUT_TYPES:
-                continue
-            factory = self._factory_of(layer)
-            self._check_parameters(layer, shapes.parameters[layer.key] or [], fed)
-            if layer.key not in self._ops:
-                forms = [self.net.parameters[name] for name in layer.parameters]
-                self._ops[layer.key] = factory(layer, forms)
-        return self._ops
 
     def _check_parameters(
         self, layer: Layer, needed: Sequence[Shape], fed: Mapping[str, Shape]

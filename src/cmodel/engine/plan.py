@@ -9,10 +9,11 @@ from math import inf, prod
 
 import numpy as np
 
-from cmodel.engine.ops.op import Array, Kernel, Op
+from cmodel.engine.ops.op import Alias, Array, Kernel, Op
 from cmodel.engine.ops.relu import ReLU
+from cmodel.engine.sections import Section
 from cmodel.errors import LimitError
-from cmodel.net import INPUT_TYPES, Layer, Net, Shape, Shapes
+from cmodel.net import Shape, Shapes
 
 # Buffers start on a cache line.
 ALIGNMENT = 64
@@ -67,19 +68,12 @@ class _Graph:
 
 
 def _graph(
-    net: Net,
-    layers: Sequence[Layer],
-    fed: Mapping[str, Shape],
-    shapes: Shapes,
-    ops: Mapping[str, Op],
+    section: Section, fed: Mapping[str, Shape], shapes: Shapes, ops: Mapping[str, Op]
 ) -> _Graph:
     graph = _Graph()
-    for name in net.inputs:
-        if name in fed:
-            graph.inputs[name] = graph.value(name, fed[name])
-    for layer in layers:
-        if layer.type in INPUT_TYPES:
-            continue
+    for name in fed:
+        graph.inputs[name] = graph.value(name, fed[name])
+    for layer in section.layers:
         bottoms = [graph.final[name] for name in layer.bottoms]
         tops = []
         for name, shape in zip(layer.tops, shapes.tops[layer.key], strict=True):
@@ -87,6 +81,11 @@ def _graph(
                 raise AssertionError(f"layer `{layer.key}` has an operation but no shape rule")
             tops.append(graph.value(name, shape))
         graph.nodes.append(_Node(ops[layer.key], bottoms, tops))
+        for name, top in section.changes[layer.key].items():
+            new, old = graph.final[top], graph.final[name]
+            graph.nodes.append(
+                _Node(Alias(layer, ()), [new], [graph.value(name, graph.shapes[old])])
+            )
     return graph
 
 
@@ -203,20 +202,18 @@ def _check_memory(sizes: Sequence[int]) -> None:
 
 
 class Plan:
-    """Kernels and buffers for one set of input shapes and one set of wanted blobs."""
+    """Kernels and buffers of one section, for one set of shapes of its inputs."""
 
     def __init__(
         self,
-        net: Net,
-        layers: Sequence[Layer],
-        blobs: Sequence[str],
+        section: Section,
         fed: Mapping[str, Shape],
         shapes: Shapes,
         ops: Mapping[str, Op],
         threads: int,
     ) -> None:
-        graph = _graph(net, layers, fed, shapes, ops)
-        self._wanted = {name: graph.final[name] for name in blobs}
+        graph = _graph(section, fed, shapes, ops)
+        self._wanted = {name: graph.final[name] for name in section.outputs}
         outputs = list(self._wanted.values())
         _fuse(graph, outputs)
         places, sizes = _place(graph, _last_uses(graph, outputs))
@@ -253,7 +250,7 @@ class Plan:
         return sum(buffer.nbytes for buffer in self._buffers)
 
     def run(self, feed: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the kernels on the fed arrays, which are only read; return copies."""
+        """Run the kernels on the inputs, which are only read; return copies of the outputs."""
         arrays = list(self._arrays)
         for value, name, shape in self._fed:
             arrays[value] = feed[name].reshape(shape)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from cmodel.errors import NetError, did_you_mean
-from cmodel.net import INPUT_TYPES, Layer, Net
+from cmodel.net import INPUT_TYPES, Layer, Net, Sharing
 from cmodel.net.shapes.rule import text
 
 
 @dataclass(frozen=True)
 class Selection:
-    """layers : those to run, and the input layers, in order. blobs : the names to return."""
+    """What a run has to do.
+
+    layers : those to run, in order, without the input layers.
+    blobs : the names to return.
+    changes : by layer key, what the layer changes besides its tops, as `Sharing` says.
+    """
 
     layers: list[Layer]
     blobs: list[str]
+    changes: dict[str, dict[str, str]]
 
 
 def describe_inputs(net: Net) -> str:
@@ -70,9 +76,16 @@ def select(net: Net, fed: Collection[str], blobs: Sequence[str] | str | None) ->
                 )
             if name in lacks:
                 raise _not_fed(net, lacks[name], name)
-    needed = _needed(run, wanted)
-    chosen = [layer for layer in net.layers if layer.type in INPUT_TYPES or layer.key in needed]
-    return Selection(chosen, wanted)
+    sharing = Sharing()
+    changes = {layer.key: sharing.enter(layer) for layer in run}
+    needed = _needed(run, wanted, changes)
+    chosen = [layer for layer in run if layer.key in needed]
+    there = {*fed, *(name for layer in chosen for name in layer.tops)}
+    changes = {
+        layer.key: {name: top for name, top in changes[layer.key].items() if name in there}
+        for layer in chosen
+    }
+    return Selection(chosen, wanted, changes)
 
 
 def _not_fed(net: Net, missing: str, wanted: str | None) -> NetError:
@@ -90,14 +103,17 @@ def _outputs(net: Net, run: Sequence[Layer]) -> list[str]:
     return list(available)
 
 
-def _needed(run: Sequence[Layer], wanted: Sequence[str]) -> set[str]:
+def _needed(
+    run: Sequence[Layer], wanted: Sequence[str], changes: Mapping[str, Mapping[str, str]]
+) -> set[str]:
     """Keys of the layers on which the wanted blobs depend."""
     blobs = set(wanted)
     keys = set()
     for layer in reversed(run):
-        if blobs.isdisjoint(layer.tops):
+        if blobs.isdisjoint((*layer.tops, *changes[layer.key])):
             continue
-        # In place or not, the blob as it was before this layer is another one.
+        # In place or not, the blob as it was before this layer is another one. What it changes
+        # besides keeps its own shape, so whatever made that has to run too.
         blobs.difference_update(layer.tops)
         blobs.update(layer.bottoms)
         keys.add(layer.key)

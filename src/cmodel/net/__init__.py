@@ -13,10 +13,12 @@ from cmodel.net.net import (
     parameter_name,
 )
 from cmodel.net.registry import Registry
-from cmodel.net.shapes import Shapes, infer_shapes
+from cmodel.net.shapes import DYNAMIC_TYPES, Shapes, infer_shapes
+from cmodel.net.sharing import Sharing
 from cmodel.net.transform import InputTransform
 
 __all__ = [
+    "DYNAMIC_TYPES",
     "INPUT_TYPES",
     "InputTransform",
     "Layer",
@@ -27,6 +29,7 @@ __all__ = [
     "Registry",
     "Shape",
     "Shapes",
+    "Sharing",
     "UnknownField",
     "infer_shapes",
     "layer_keys",

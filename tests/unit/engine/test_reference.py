@@ -102,6 +102,26 @@ def test_convolutions(make_net, axes, data, group, sizes, bias, kind, relu, seed
     hold(net, {"x": values(shape, seed)})
 
 
+@pytest.mark.parametrize("kind", ["Convolution", "Deconvolution"])
+@pytest.mark.parametrize("group", [1, 2])
+@pytest.mark.parametrize("relu", ["", "ReLU r: y -> y {relu_param {negative_slope: 0.3}}"])
+def test_convolution_over_more_than_three_axes(make_net, kind, group, relu):
+    for shape, fields in [
+        ((2, 4, 3, 4, 2, 3), "kernel_size: 2 stride: 1 stride: 2 stride: 1 stride: 2 pad: 1"),
+        (
+            (1, 2, 2, 1, 3, 2, 2),
+            "kernel_size: 1 kernel_size: 1 kernel_size: 2 kernel_size: 1 "
+            "kernel_size: 2 dilation: 1 bias_term: false",
+        ),
+    ]:
+        net = make_net(
+            inputs(x=shape)
+            + f"{kind} c: x -> y {{convolution_param {{ num_output: 4 group: {group} {fields} }}}}\n"
+            + relu
+        )
+        hold(net, {"x": values(shape, 5)})
+
+
 def test_convolution_in_many_tiles_and_blocks(make_net):
     for shape, fields in [
         ((2, 40, 33, 47), "num_output: 70 kernel_size: 3 pad: 1"),
@@ -255,8 +275,17 @@ GRAPHS = [
     "SigmoidCrossEntropyLoss x: a odds -> y {loss_param { normalize: true }}",
     "ContrastiveLoss x: m n label -> y {contrastive_loss_param { margin: 3 }}",
     "ContrastiveLoss x: m n label -> y {contrastive_loss_param { margin: 9 legacy_version: true }}",
+    "MultinomialLogisticLoss x: rates label -> y",
+    "InfogainLoss x: m label gain -> y z",
+    "InfogainLoss x: m label gain -> y {loss_param { ignore_label: 1 normalization: FULL }}",
     "LSTM l: x3 cont -> y {recurrent_param { num_output: 3 }}",
     "LSTM l: x3 cont m5 -> y {recurrent_param { num_output: 2 }}",
+    "LSTM l: x3 cont h0 c0 -> y hidden cell {recurrent_param { num_output: 3 expose_hidden: true }}",
+    "LSTM l: x3 cont m5 h0 c0 -> y hidden cell {recurrent_param { num_output: 3 expose_hidden: true }}",
+    "RNN l: x3 cont -> y {recurrent_param { num_output: 3 }}",
+    "RNN l: x3 cont m5 -> y {recurrent_param { num_output: 2 }}",
+    "RNN l: x3 cont h0 -> y hidden {recurrent_param { num_output: 3 expose_hidden: true }}",
+    "RNN l: x3 cont m5 h0 -> y hidden {recurrent_param { num_output: 3 expose_hidden: true }}",
     "LSTMUnit u: c1 g1 cont1 -> y z",
     "Parameter w: -> w {parameter_param { shape { dim: 2 dim: 3 } }}\nEltwise e: m w -> y",
     "DummyData d: -> d {dummy_data_param { shape { dim: 2 dim: 3 } data_filler { value: 1.5 } }}\n"
@@ -265,6 +294,66 @@ GRAPHS = [
     "Eltwise e: q r p -> y",
     "Power p: a -> p\nFlatten f: p -> f\nDropout d: f -> f\nReLU l: f -> f\nPower w: p -> v",
     "Power p: a -> p\nSilence s: p ->\nTanH t: p -> p",
+    "Power p: a -> p\nHDF5Output s: p p ->",
+    "Flatten f: a -> f\nReLU l: f -> f\nSplit s: f -> q r\nPower w: r -> r {power_param { shift: 1 }}\n"
+    "Eltwise e: q r -> y",
+    "Power p: a -> p\nConcat k: p -> k\nSlice s: k -> s\nReLU l: s -> s\nTanH w: p -> w",
+    # Layers behind one whose size the values decide.
+    "Filter f: m n label -> p q\nEltwise e: p q -> y\nTanH w: a -> w\nReLU r: y -> y",
+    "TanH w: m -> w\nFilter f: w label label -> p s\nFilter g: p s -> q\nReLU r: q -> q\nEltwise e: p q -> y",
+    "Flatten v: m -> v {flatten_param { axis: 0 }}\nFilter f: m label -> p\nReLU l: v -> v\n"
+    "TanH w: m -> w",
+    # Of forks.
+    "ReLU6 r: big -> y",
+    "ReLU6 r: big -> big",
+    "ConvolutionDepthwise c: a -> y {convolution_param { num_output: 3 kernel_size: 3 pad: 1 }}",
+    "ConvolutionDepthwise c: a -> y {convolution_param { num_output: 6 kernel_size: 2 stride: 2 }}",
+    "DepthwiseConvolution c: a -> y {convolution_param { num_output: 3 group: 3 kernel_size: 3 }}",
+    "ShuffleChannel s: wide -> y {shuffle_channel_param { group: 3 }}",
+    "ShuffleChannel s: wide -> y",
+    "Permute p: a -> y {permute_param { order: 0 order: 2 order: 3 order: 1 }}",
+    "Permute p: a -> y {permute_param { order: 3 }}",
+    "Permute p: m -> y {permute_param { order: 1 order: 0 }}",
+    "Normalize n: a -> y",
+    "Normalize n: a -> a {norm_param { across_spatial: false channel_shared: false }}",
+    "Normalize n: m -> y {norm_param { across_spatial: false eps: 0.5 }}",
+    "Axpy x: scales a b -> y",
+    "Axpy x: m m n -> y",
+    "BN n: a -> y {bn_param { eps: 0.01 }}",
+    "BN n: m -> m",
+    "BN n: a -> y {bn_param { bn_mode: INFERENCE }}",
+    "BN n: a -> y {bn_param { scale_filler { value: 1 } }}",
+    "Interp i: a -> y {interp_param { height: 7 width: 3 }}",
+    "Interp i: a -> y {interp_param { zoom_factor: 3 }}",
+    "Interp i: a -> y {interp_param { shrink_factor: 2 }}",
+    "Interp i: a -> y {interp_param { shrink_factor: 2 zoom_factor: 3 pad_beg: -1 }}",
+    "Interp i: a -> y {interp_param { height: 1 width: 9 pad_beg: -1 pad_end: -2 }}",
+    "Interp i: a t -> y",
+    "Upsample u: a -> y {upsample_param { scale: 3 }}",
+    "Upsample u: a -> y {upsample_param { scale_h: 2 }}",
+    "Pooling p: a -> p mask {pooling_param { kernel_size: 2 stride: 2 }}\n"
+    "Upsample u: p mask -> y {upsample_param { pad_out_w: true }}",
+    "Pooling p: a -> p mask {pooling_param { kernel_size: 2 stride: 2 }}\n"
+    "Upsample u: p mask -> y {upsample_param { scale: 2 upsample_h: 4 upsample_w: 5 }}",
+    "ROIPooling r: a regions -> y {roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 0.5 }}",
+    "ROIPooling r: a regions -> y {roi_pooling_param { pooled_h: 3 pooled_w: 2 }}",
+    "Reorg r: wide -> y",
+    "Reorg r: wide -> y {reorg_param { reverse: true }}",
+    "Reorg r: a -> y {reorg_param { stride: 1 }}",
+    "PriorBox p: a big -> y {prior_box_param { min_size: 3 }}",
+    "PriorBox p: a big -> y {prior_box_param { min_size: 3.9 min_size: 5 max_size: 5.2 max_size: 9 "
+    "aspect_ratio: 2 aspect_ratio: 1 aspect_ratio: 0.5 clip: true "
+    "variance: 0.1 variance: 0.1 variance: 0.2 variance: 0.2 }}",
+    "PriorBox p: a big -> y {prior_box_param { min_size: 2 aspect_ratio: 3 flip: false variance: 0.3 "
+    "img_w: 50 img_h: 40 step: 9 offset: 0.25 }}",
+    "DetectionOutput d: loc conf prior -> y {detection_output_param { num_classes: 3 }}",
+    "DetectionOutput d: loc conf prior -> y {detection_output_param { num_classes: 3 "
+    "code_type: CENTER_SIZE confidence_threshold: 0.2 keep_top_k: 4 nms_param { nms_threshold: 0.6 "
+    "top_k: 5 eta: 0.8 } }}\nTanH w: y -> w",
+    "DetectionOutput d: each conf prior -> y {detection_output_param { num_classes: 3 "
+    "share_location: false code_type: CORNER_SIZE background_label_id: -1 keep_top_k: 7 }}",
+    "DetectionOutput d: each conf prior -> y {detection_output_param { num_classes: 3 "
+    "share_location: false variance_encoded_in_target: true confidence_threshold: 99 }}",
 ]
 
 
@@ -290,6 +379,23 @@ def test_graphs(make_net, text):
         "index": np.array([[4, 0], [2, 2]]),
         "which": np.array([1, 1, 0]),
     }
+    shapes |= {"h0": (1, 2, 3), "c0": (1, 2, 3), "gain": (3, 3), "rates": (2, 3)}
+    shapes |= {
+        "big": (1, 3, 36, 45),
+        "wide": (2, 12, 4, 6),
+        "scales": (2, 3, 1, 1),
+        "regions": (4, 5),
+    }
+    shapes |= {"loc": (2, 32), "each": (2, 96), "conf": (2, 24), "prior": (1, 2, 32)}
+    feed |= {name: values(shapes[name], 7) for name in ("h0", "c0", "gain", "wide", "scales")}
+    feed |= {"big": 9 * values(shapes["big"], 1), "rates": np.full((2, 3), 0.3)}
+    feed["regions"] = np.array(
+        [[0, 0, 0, 4, 3], [1, 1.4, 2.5, 9, 3.4], [1, -3, -2, 2, 1], [0, 3, 3, 1, 1]], np.float32
+    )
+    boxes = np.random.default_rng(4).random((2, 8, 4)).astype(np.float32)
+    boxes[0, :, 2:] += boxes[0, :, :2]
+    feed |= {"prior": boxes.reshape(1, 2, 32), "conf": np.random.default_rng(6).random((2, 24))}
+    feed |= {name: values(shapes[name], 8) / 4 for name in ("loc", "each")}
     shapes |= {"cont": (4, 2), "cont1": (1, 2)}
     feed |= {"cont": np.array([[0, 0], [1, 1], [0, 1], [1, 1]]), "cont1": np.array([[1, 0]])}
     hold(make_net(inputs(**shapes) + text), feed)

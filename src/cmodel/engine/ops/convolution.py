@@ -7,32 +7,28 @@ from copy import copy
 from math import prod
 
 from cmodel._gemm import Convolution as Gemm
+from cmodel.engine.ops.many_axes import convolution_kernel
 from cmodel.engine.ops.op import Array, Kernel, Op, dense, team
-from cmodel.errors import UnsupportedError
 from cmodel.net import Layer, Parameter, Shape
+from cmodel.net.shapes.convolution import convolution_groups
 from cmodel.net.shapes.windows import Window, convolution_window
 
+# What the compiled kernels take.
 AXES = 3
 
 
-def spatial(layer: Layer, sizes: Shape, missing: int) -> Shape:
+def spatial(sizes: Shape, missing: int) -> Shape:
     """Return sizes of exactly three spatial axes, with `missing` for those that are not there."""
-    if len(sizes) > AXES:
-        raise UnsupportedError(
-            f"a window over {len(sizes)} spatial axes",
-            where=f"layer `{layer.key}` ({layer.type})",
-            hint=f"up to {AXES} are supported",
-        )
     return (missing,) * (AXES - len(sizes)) + sizes
 
 
-def window_of(layer: Layer, window: Window) -> tuple[Shape, Shape, Shape, Shape]:
+def window_of(window: Window) -> tuple[Shape, Shape, Shape, Shape]:
     """Return kernel, stride, pad and dilation for three axes."""
     return (
-        spatial(layer, window.kernel, 1),
-        spatial(layer, window.stride, 1),
-        spatial(layer, window.pad, 0),
-        spatial(layer, window.dilation, 1),
+        spatial(window.kernel, 1),
+        spatial(window.stride, 1),
+        spatial(window.pad, 0),
+        spatial(window.dilation, 1),
     )
 
 
@@ -56,14 +52,16 @@ class Convolution(Op):
         """Bind to one geometry; each bottom is convolved alike."""
         layer, bottom = self.layer, bottoms[0]
         window = convolution_window(layer, bottom)
-        groups = layer.param.convolution_param.group
+        groups = convolution_groups(layer, bottom[window.axis])
+        if len(window.kernel) > AXES:
+            return convolution_kernel(window, groups, self.weights, self.bias, self.slope)
         gemm = Gemm(
             prod(bottom[: window.axis]),
             groups,
             bottom[window.axis] // groups,
-            spatial(layer, bottom[window.axis + 1 :], 1),
-            spatial(layer, tops[0][window.axis + 1 :], 1),
-            *window_of(layer, window),
+            spatial(bottom[window.axis + 1 :], 1),
+            spatial(tops[0][window.axis + 1 :], 1),
+            *window_of(window),
             self.weights,
             self.bias,
             self.slope,

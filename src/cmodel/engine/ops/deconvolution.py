@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from math import prod
 
 from cmodel._gemm import Deconvolution as Gemm
-from cmodel.engine.ops.convolution import spatial, window_of
+from cmodel.engine.ops.convolution import AXES, spatial, window_of
+from cmodel.engine.ops.many_axes import deconvolution_kernel
 from cmodel.engine.ops.op import Array, Kernel, Op, dense, team
 from cmodel.net import Layer, Parameter, Shape
 from cmodel.net.shapes.windows import convolution_window
@@ -26,13 +27,15 @@ class Deconvolution(Op):
         layer, bottom = self.layer, bottoms[0]
         window = convolution_window(layer, bottom)
         param = layer.param.convolution_param
+        if len(window.kernel) > AXES:
+            return deconvolution_kernel(window, param.group, self.weights, self.bias)
         gemm = Gemm(
             prod(bottom[: window.axis]),
             param.group,
             param.num_output // param.group,
-            spatial(layer, tops[0][window.axis + 1 :], 1),
-            spatial(layer, bottom[window.axis + 1 :], 1),
-            *window_of(layer, window),
+            spatial(tops[0][window.axis + 1 :], 1),
+            spatial(bottom[window.axis + 1 :], 1),
+            *window_of(window),
             self.weights.reshape(bottom[window.axis], -1),
             self.bias,
             team(threads, prod(bottom) * self.weights.size // bottom[window.axis]),

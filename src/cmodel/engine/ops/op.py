@@ -54,6 +54,17 @@ class Op(ABC):
         return None
 
 
+class DynamicOp(ABC):
+    """A layer whose tops have as many entries as the values of its bottoms say."""
+
+    def __init__(self, layer: Layer, parameters: Sequence[Parameter]) -> None:
+        self.layer = layer
+
+    @abstractmethod
+    def compute(self, bottoms: Sequence[Array]) -> list[Array]:
+        """Return the tops, which may be empty, for these bottoms, which are only read."""
+
+
 class Unary(Op):
     """One bottom, one top of its shape, no parameters, each element for itself."""
 

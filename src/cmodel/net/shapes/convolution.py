@@ -10,6 +10,13 @@ from cmodel.net.shapes.rule import LayerShapes, expect_same, fail, positive
 from cmodel.net.shapes.windows import convolution_window, convolved_size
 
 
+def convolution_groups(layer: Layer, channels: int) -> int:
+    """Return the number of groups; a ConvolutionDepthwise has one for each channel."""
+    if layer.type == "ConvolutionDepthwise":
+        return channels
+    return positive(layer, layer.param.convolution_param.group, "group")
+
+
 def _channels(layer: Layer, bottoms: Sequence[Shape]) -> tuple[int, int, int]:
     """Return channels in, channels out and groups."""
     if not bottoms or len(bottoms) != len(layer.tops):
@@ -20,7 +27,7 @@ def _channels(layer: Layer, bottoms: Sequence[Shape]) -> tuple[int, int, int]:
     param = layer.param.convolution_param
     inputs = bottoms[0][convolution_window(layer, bottoms[0]).axis]
     outputs = positive(layer, param.num_output, "num_output")
-    group = positive(layer, param.group, "group")
+    group = convolution_groups(layer, inputs)
     if inputs % group or outputs % group:
         raise fail(
             layer,

@@ -10,6 +10,10 @@ from cmodel.net.net import INPUT_TYPES, Layer, Net, Shape
 from cmodel.net.shapes.registry import RULES
 from cmodel.net.shapes.rule import check_shape, fail, place
 
+# Layers whose tops have as many entries as the values of their bottoms say. Their rules give the
+# shapes that Caffe itself sets up before it has seen any values.
+DYNAMIC_TYPES = frozenset({"DetectionOutput", "Filter"})
+
 
 @dataclass
 class Shapes:

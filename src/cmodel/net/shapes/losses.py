@@ -49,6 +49,22 @@ def softmax_loss(layer: Layer, bottoms: Sequence[Shape]) -> LayerShapes:
     return LayerShapes([(), bottoms[0]][: len(layer.tops)])
 
 
+def infogain_loss(layer: Layer, bottoms: Sequence[Shape]) -> LayerShapes:
+    """Top is a scalar, a second one has the probabilities; a third bottom is the matrix (C, C)."""
+    expect_bottoms(layer, bottoms, 2, 3)
+    expect_tops(layer, 0, 2)
+    axis = canonical_axis(layer, layer.param.infogain_loss_param.axis, len(bottoms[0]))
+    _expect_labels(layer, bottoms, axis)
+    classes = bottoms[0][axis]
+    if len(bottoms) == 3 and (
+        bottoms[2][-2:] != (classes, classes) or prod(bottoms[2]) != classes**2
+    ):
+        raise fail(
+            layer, f"its shape {text(bottoms[2])} is not {classes}x{classes}", blob=layer.bottoms[2]
+        )
+    return LayerShapes([(), bottoms[0]][: len(layer.tops)])
+
+
 def hinge_loss(layer: Layer, bottoms: Sequence[Shape]) -> LayerShapes:
     """Top is a scalar; one label for each row."""
     expect_bottoms(layer, bottoms, 2)

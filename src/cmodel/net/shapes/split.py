@@ -1,4 +1,4 @@
-"""Split and Silence."""
+"""Split, Silence and HDF5Output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def split(layer: Layer, bottoms: Sequence[Shape]) -> LayerShapes:
     return LayerShapes([bottoms[0]] * len(layer.tops))
 
 
-def silence(layer: Layer, bottoms: Sequence[Shape]) -> LayerShapes:
-    """No tops."""
+def sink(layer: Layer, bottoms: Sequence[Shape]) -> LayerShapes:
+    """No tops: Silence, and HDF5Output, whose file is not written here."""
     expect_tops(layer, 0)
     return LayerShapes([])

@@ -1,83 +1,26 @@
-"""The same networks in plain NumPy: slow, obvious, float64 inside. Tests hold the engine to it.
-
-It shares nothing with the operations but the shapes: each layer type has one function here, from
-its bottoms and parameters to its tops.
-"""
+"""Caffe's own layer types, without losses and recurrent ones."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-from cmodel.errors import NetError, UnsupportedError
-from cmodel.net import INPUT_TYPES, Layer, Net, Registry, Shape, infer_shapes
+from cmodel.engine.reference.registry import (
+    FUNCTIONS,
+    Bottoms,
+    Call,
+    Doubles,
+    register,
+    sigmoid,
+    softmax,
+)
+from cmodel.net import Layer, Shape
 from cmodel.net.shapes.windows import Window, convolution_window, pooling_window
 from cmodel.proto import caffe_pb2
-
-Doubles = NDArray[np.float64]
-Bottoms = Sequence[Doubles]
-
-
-@dataclass(frozen=True)
-class Call:
-    """What a function is given: the layer, its bottoms and parameters, the shapes of its tops."""
-
-    layer: Layer
-    bottoms: Bottoms
-    parameters: Bottoms
-    tops: Sequence[Shape]
-
-
-Function = Callable[[Call], list[Doubles]]
-
-FUNCTIONS: Registry[Function] = Registry("reference function")
-
-
-def run_reference(net: Net, feed: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float32]]:
-    """Run the whole net; return every blob as it stands at the end, as float32.
-
-    Each layer computes in float64 and rounds its tops to float32 once. All inputs have to be fed.
-    """
-    blobs = {name: np.asarray(value, np.float32) for name, value in feed.items()}
-    for name in net.inputs:
-        if name not in blobs:
-            raise NetError(f"the input `{name}` is not fed")
-    shapes = infer_shapes(net, {name: array.shape for name, array in blobs.items()})
-    with np.errstate(all="ignore"):
-        for layer in net.layers:
-            if layer.type in INPUT_TYPES:
-                continue
-            function = FUNCTIONS.get(layer.type)
-            if function is None:
-                raise UnsupportedError(
-                    f"the reference has no layer type `{layer.type}`", where=f"layer `{layer.key}`"
-                )
-            needed = shapes.parameters[layer.key] or []
-            parameters = [
-                net.parameters[name].to_dense().reshape(shape).astype(np.float64)
-                for name, shape in zip(layer.parameters, needed, strict=True)
-            ]
-            bottoms = [blobs[name].astype(np.float64) for name in layer.bottoms]
-            sizes = [shape for shape in shapes.tops[layer.key] if shape is not None]
-            tops = function(Call(layer, bottoms, parameters, sizes))
-            for name, top, size in zip(layer.tops, tops, sizes, strict=True):
-                blobs[name] = np.asarray(top).reshape(size).astype(np.float32)
-    return blobs
-
-
-def _register(*types: str) -> Callable[[Function], Function]:
-    def add(function: Function) -> Function:
-        for name in types:
-            FUNCTIONS.add(name, function)
-        return function
-
-    return add
 
 
 def _unary(name: str, formula: Callable[[Layer, Doubles], Doubles]) -> None:
@@ -86,10 +29,6 @@ def _unary(name: str, formula: Callable[[Layer, Doubles], Doubles]) -> None:
 
 def _leaky(x: Doubles, slope: Doubles | float) -> Doubles:
     return np.where(x < 0, x * slope, x)
-
-
-def _sigmoid(x: Doubles) -> Doubles:
-    return 1 / (1 + np.exp(-x))
 
 
 def _elu(layer: Layer, x: Doubles) -> Doubles:
@@ -124,7 +63,7 @@ def _clip(layer: Layer, x: Doubles) -> Doubles:
 
 _unary("ReLU", lambda layer, x: _leaky(x, layer.param.relu_param.negative_slope))
 _unary("ELU", _elu)
-_unary("Sigmoid", lambda layer, x: _sigmoid(x))
+_unary("Sigmoid", lambda layer, x: sigmoid(x))
 _unary("TanH", lambda layer, x: np.tanh(x))
 _unary("AbsVal", lambda layer, x: np.abs(x))
 _unary("BNLL", lambda layer, x: np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0))
@@ -133,15 +72,15 @@ _unary("Exp", _exp)
 _unary("Log", _log)
 _unary("Threshold", lambda layer, x: (x > layer.param.threshold_param.threshold).astype(np.float64))
 _unary("Clip", _clip)
-_unary("Swish", lambda layer, x: x * _sigmoid(layer.param.swish_param.beta * x))
+_unary("Swish", lambda layer, x: x * sigmoid(layer.param.swish_param.beta * x))
 
 
-@_register("Dropout", "Flatten", "Reshape", "Split", "Silence")
+@register("Dropout", "Flatten", "HDF5Output", "Reshape", "Silence", "Split")
 def _same(call: Call) -> list[Doubles]:
     return [call.bottoms[0].reshape(shape) for shape in call.tops]
 
 
-@_register("PReLU")
+@register("PReLU")
 def _prelu(call: Call) -> list[Doubles]:
     x, slope = np.moveaxis(call.bottoms[0], 1, -1), call.parameters[0]
     return [np.moveaxis(_leaky(x, slope), -1, 1)]
@@ -176,10 +115,12 @@ def _bias(y: Doubles, parameters: Bottoms, axis: int) -> Doubles:
     return y
 
 
-@_register("Convolution")
+@register("Convolution", "ConvolutionDepthwise", "DepthwiseConvolution")
 def _convolution(call: Call) -> list[Doubles]:
     window = convolution_window(call.layer, call.bottoms[0].shape)
     axis, groups = window.axis, call.layer.param.convolution_param.group
+    if call.layer.type == "ConvolutionDepthwise":
+        groups = call.bottoms[0].shape[axis]
     out, size = call.tops[0][axis + 1 :], call.bottoms[0].shape[axis + 1 :]
     results = []
     for x in call.bottoms:
@@ -195,7 +136,7 @@ def _convolution(call: Call) -> list[Doubles]:
     return results
 
 
-@_register("Deconvolution")
+@register("Deconvolution")
 def _deconvolution(call: Call) -> list[Doubles]:
     window = convolution_window(call.layer, call.bottoms[0].shape)
     axis, groups = window.axis, call.layer.param.convolution_param.group
@@ -214,7 +155,7 @@ def _deconvolution(call: Call) -> list[Doubles]:
     return results
 
 
-@_register("Im2col")
+@register("Im2col")
 def _im2col(call: Call) -> list[Doubles]:
     window = convolution_window(call.layer, call.bottoms[0].shape)
     axis, x = window.axis, call.bottoms[0]
@@ -252,14 +193,14 @@ def _pool(x: Doubles, window: Window, out: Shape, maximum: bool) -> tuple[Double
     return y, at
 
 
-@_register("Pooling")
+@register("Pooling")
 def _pooling(call: Call) -> list[Doubles]:
     window = pooling_window(call.layer, call.bottoms[0].shape)
     maximum = call.layer.param.pooling_param.pool == caffe_pb2.PoolingParameter.MAX
     return list(_pool(call.bottoms[0], window, call.tops[0][2:], maximum))[: len(call.tops)]
 
 
-@_register("SPP")
+@register("SPP")
 def _spp(call: Call) -> list[Doubles]:
     x, param = call.bottoms[0], call.layer.param.spp_param
     levels = []
@@ -273,7 +214,7 @@ def _spp(call: Call) -> list[Doubles]:
     return [np.concatenate(levels, axis=1)]
 
 
-@_register("LRN")
+@register("LRN")
 def _lrn(call: Call) -> list[Doubles]:
     x, param = call.bottoms[0], call.layer.param.lrn_param
     half = param.local_size // 2
@@ -288,7 +229,7 @@ def _lrn(call: Call) -> list[Doubles]:
     return [x * (1 + param.alpha * total) ** -param.beta]
 
 
-@_register("InnerProduct")
+@register("InnerProduct")
 def _inner_product(call: Call) -> list[Doubles]:
     weights = (
         call.parameters[0]
@@ -299,38 +240,32 @@ def _inner_product(call: Call) -> list[Doubles]:
     return [y + (call.parameters[1] if len(call.parameters) > 1 else 0)]
 
 
-@_register("Embed")
+@register("Embed")
 def _embed(call: Call) -> list[Doubles]:
     y = call.parameters[0][call.bottoms[0].astype(int)]
     return [y + (call.parameters[1] if len(call.parameters) > 1 else 0)]
 
 
-def _odds(x: Doubles, axis: int) -> Doubles:
-    y = np.exp(x - x.max(axis=axis, keepdims=True))
-    result: Doubles = y / y.sum(axis=axis, keepdims=True)
-    return result
-
-
-@_register("Softmax")
+@register("Softmax")
 def _softmax(call: Call) -> list[Doubles]:
-    return [_odds(call.bottoms[0], call.layer.param.softmax_param.axis)]
+    return [softmax(call.bottoms[0], call.layer.param.softmax_param.axis)]
 
 
-@_register("Concat")
+@register("Concat")
 def _concat(call: Call) -> list[Doubles]:
     param = call.layer.param.concat_param
     axis = param.concat_dim if param.HasField("concat_dim") else param.axis
     return [np.concatenate(call.bottoms, axis=axis)]
 
 
-@_register("Slice")
+@register("Slice")
 def _slice(call: Call) -> list[Doubles]:
     param = call.layer.param.slice_param
     axis = param.slice_dim if param.HasField("slice_dim") else param.axis
     return np.split(call.bottoms[0], list(param.slice_point) or len(call.tops), axis=axis)
 
 
-@_register("BatchNorm")
+@register("BatchNorm")
 def _batch_norm(call: Call) -> list[Doubles]:
     x, param = call.bottoms[0], call.layer.param.batch_norm_param
     if x.ndim == 1:
@@ -347,7 +282,7 @@ def _batch_norm(call: Call) -> list[Doubles]:
     return [(x - mean.reshape(channels)) / np.sqrt(variance.reshape(channels) + param.eps)]
 
 
-@_register("Scale", "Bias")
+@register("Scale", "Bias")
 def _scale(call: Call) -> list[Doubles]:
     operands = [*call.bottoms[1:], *call.parameters]
     is_scale = call.layer.type == "Scale"
@@ -362,7 +297,7 @@ def _scale(call: Call) -> list[Doubles]:
     return [x * views[0] + (views[1] if len(views) > 1 else 0)]
 
 
-@_register("Eltwise")
+@register("Eltwise")
 def _eltwise(call: Call) -> list[Doubles]:
     param = call.layer.param.eltwise_param
     stack = np.stack(call.bottoms)
@@ -373,7 +308,7 @@ def _eltwise(call: Call) -> list[Doubles]:
     return [np.tensordot(np.array(list(param.coeff) or [1.0] * len(stack)), stack, 1)]
 
 
-@_register("MVN")
+@register("MVN")
 def _mvn(call: Call) -> list[Doubles]:
     x, param = call.bottoms[0], call.layer.param.mvn_param
     axes = tuple(range(1 if param.across_channels else 2, x.ndim))
@@ -381,7 +316,7 @@ def _mvn(call: Call) -> list[Doubles]:
     return [y / (x.std(axis=axes, keepdims=True) + param.eps) if param.normalize_variance else y]
 
 
-@_register("ArgMax")
+@register("ArgMax")
 def _arg_max(call: Call) -> list[Doubles]:
     x, param = call.bottoms[0], call.layer.param.argmax_param
     by_axis = param.HasField("axis")
@@ -395,13 +330,13 @@ def _arg_max(call: Call) -> list[Doubles]:
     return [best if param.out_max_val else best[:, 0]]
 
 
-@_register("Tile")
+@register("Tile")
 def _tile(call: Call) -> list[Doubles]:
     param = call.layer.param.tile_param
     return [np.concatenate([call.bottoms[0]] * param.tiles, axis=param.axis)]
 
 
-@_register("Reduction")
+@register("Reduction")
 def _reduction(call: Call) -> list[Doubles]:
     x, param = call.bottoms[0], call.layer.param.reduction_param
     axes = tuple(range(param.axis % x.ndim, x.ndim))
@@ -415,7 +350,7 @@ def _reduction(call: Call) -> list[Doubles]:
     return [param.coeff * y]
 
 
-@_register("Crop")
+@register("Crop")
 def _crop(call: Call) -> list[Doubles]:
     x, param = call.bottoms[0], call.layer.param.crop_param
     axis = param.axis % x.ndim
@@ -426,147 +361,24 @@ def _crop(call: Call) -> list[Doubles]:
     return [x]
 
 
-def _labelled(scores: Doubles, labels: Doubles, axis: int) -> tuple[Doubles, NDArray[np.int64]]:
-    """Return the scores as one row for each label."""
-    rows = np.moveaxis(scores, axis, -1)
-    return rows.reshape(-1, rows.shape[-1]), labels.ravel().astype(np.int64)
-
-
-@_register("Accuracy")
-def _accuracy(call: Call) -> list[Doubles]:
-    param = call.layer.param.accuracy_param
-    rows, labels = _labelled(call.bottoms[0], call.bottoms[1], param.axis)
-    hits: list[list[int]] = [[] for _ in range(rows.shape[1])]
-    for row, label in zip(rows, labels, strict=True):
-        if not param.HasField("ignore_label") or label != param.ignore_label:
-            better = sum(score >= row[label] for score in row) - 1
-            hits[label].append(better < param.top_k)
-    everything = [hit for row in hits for hit in row]
-    classes = [sum(hit) / max(len(hit), 1) for hit in hits]
-    overall = sum(everything) / max(len(everything), 1)
-    return [np.array(overall), np.array(classes)][: len(call.tops)]
-
-
-@_register("SoftmaxWithLoss")
-def _softmax_loss(call: Call) -> list[Doubles]:
-    param, axis = call.layer.param.loss_param, call.layer.param.softmax_param.axis
-    odds = _odds(call.bottoms[0], axis)
-    rows, labels = _labelled(odds, call.bottoms[1], axis)
-    losses = [
-        -math.log(max(row[label], float(np.finfo(np.float32).tiny)))
-        for row, label in zip(rows, labels, strict=True)
-        if not param.HasField("ignore_label") or label != param.ignore_label
-    ]
-    kinds = caffe_pb2.LossParameter
-    mode = param.normalization
-    if param.HasField("normalize") and not param.HasField("normalization"):
-        mode = kinds.VALID if param.normalize else kinds.BATCH_SIZE
-    images = math.prod(call.bottoms[0].shape[: axis % call.bottoms[0].ndim])
-    count = {
-        kinds.FULL: len(rows),
-        kinds.VALID: len(losses),
-        kinds.BATCH_SIZE: images,
-        kinds.NONE: 1,
-    }[mode]
-    return [np.array(sum(losses) / max(count, 1)), odds][: len(call.tops)]
-
-
-@_register("SigmoidCrossEntropyLoss")
-def _cross_entropy(call: Call) -> list[Doubles]:
-    param, kinds = call.layer.param.loss_param, caffe_pb2.LossParameter
-    x, target = call.bottoms[0].ravel(), call.bottoms[1].ravel()
-    odds = _sigmoid(x)
-    losses = [
-        -t * math.log(p) - (1 - t) * math.log(1 - p)
-        for p, t in zip(odds, target, strict=True)
-        if not param.HasField("ignore_label") or int(t) != param.ignore_label
-    ]
-    mode = kinds.BATCH_SIZE
-    if param.HasField("normalization"):
-        mode = param.normalization
-    elif param.HasField("normalize") and param.normalize:
-        mode = kinds.VALID
-    count = {
-        kinds.FULL: x.size,
-        kinds.VALID: len(losses),
-        kinds.BATCH_SIZE: len(call.bottoms[0]),
-        kinds.NONE: 1,
-    }[mode]
-    return [np.array(sum(losses) / max(count, 1))][: len(call.tops)]
-
-
-@_register("HingeLoss")
-def _hinge_loss(call: Call) -> list[Doubles]:
-    power = 2 if call.layer.param.hinge_loss_param.norm == caffe_pb2.HingeLossParameter.L2 else 1
-    rows, labels = call.bottoms[0].reshape(len(call.bottoms[0]), -1), call.bottoms[1].ravel()
-    total = 0.0
-    for row, label in zip(rows, labels, strict=True):
-        for i, value in enumerate(row):
-            total += max(0.0, 1 - value if i == label else 1 + value) ** power
-    return [np.array(total / len(rows))][: len(call.tops)]
-
-
-@_register("EuclideanLoss")
-def _euclidean_loss(call: Call) -> list[Doubles]:
-    distance = ((call.bottoms[0].ravel() - call.bottoms[1].ravel()) ** 2).sum()
-    return [np.array(distance / (2 * len(call.bottoms[0])))][: len(call.tops)]
-
-
-@_register("ContrastiveLoss")
-def _contrastive_loss(call: Call) -> list[Doubles]:
-    param = call.layer.param.contrastive_loss_param
-    total = 0.0
-    for a, b, similar in zip(
-        call.bottoms[0], call.bottoms[1], call.bottoms[2].ravel(), strict=True
-    ):
-        squared = float(((a - b) ** 2).sum())
-        if similar:
-            total += squared
-        elif param.legacy_version:
-            total += max(param.margin - squared, 0)
-        else:
-            total += max(param.margin - math.sqrt(squared), 0) ** 2
-    return [np.array(total / (2 * len(call.bottoms[0])))][: len(call.tops)]
-
-
-@_register("BatchReindex")
+@register("BatchReindex")
 def _batch_reindex(call: Call) -> list[Doubles]:
     return [call.bottoms[0][call.bottoms[1].ravel().astype(int)]]
 
 
-@_register("Parameter")
+@register("Parameter")
 def _parameter(call: Call) -> list[Doubles]:
     return [call.parameters[0]]
 
 
-@_register("DummyData")
+@register("DummyData")
 def _dummy_data(call: Call) -> list[Doubles]:
     values = [filler.value for filler in call.layer.param.dummy_data_param.data_filler] or [0.0]
     return [np.full(shape, values[min(i, len(values) - 1)]) for i, shape in enumerate(call.tops)]
 
 
-def _lstm_step(cell: Doubles, gates: Doubles, goes_on: Doubles) -> tuple[Doubles, Doubles]:
-    admit, keep, show, value = np.split(gates, 4, axis=1)
-    new = goes_on[:, None] * _sigmoid(keep) * cell + _sigmoid(admit) * np.tanh(value)
-    return new, _sigmoid(show) * np.tanh(new)
-
-
-@_register("LSTMUnit")
-def _lstm_unit(call: Call) -> list[Doubles]:
-    return list(_lstm_step(call.bottoms[0][0], call.bottoms[1][0], call.bottoms[2][0]))
-
-
-@_register("LSTM")
-def _lstm(call: Call) -> list[Doubles]:
-    weights, bias, *static, recurrent = call.parameters
-    streams, hidden = call.tops[0][1:]
-    cell = state = np.zeros((streams, hidden))
-    states = []
-    for x, goes_on in zip(call.bottoms[0], call.bottoms[1], strict=True):
-        gates = x.reshape(streams, -1) @ weights.T + bias
-        if static:
-            gates += call.bottoms[2].reshape(streams, -1) @ static[0].T
-        gates += (goes_on[:, None] * state) @ recurrent.T
-        cell, state = _lstm_step(cell, gates, goes_on)
-        states.append(state)
-    return [np.stack(states)]
+@register("Filter")
+def _filter(call: Call) -> list[Doubles]:
+    *blobs, selector = call.bottoms
+    chosen = [i for i, value in enumerate(selector.ravel()) if value != 0]
+    return [blob[chosen] for blob in blobs]
