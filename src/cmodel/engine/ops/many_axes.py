@@ -53,10 +53,9 @@ def convolution_kernel(
         total = np.zeros((images, *parts.shape[:2], prod(positions)))
         for number, place in _taps(window, positions):
             total += parts[..., number] @ padded[place].reshape(images, groups, -1, prod(positions))
-        result = _with_bias(total.reshape(images, len(weights), -1), bias)
+        y[...] = _with_bias(total.reshape(images, len(weights), -1), bias).reshape(y.shape)
         if slope is not None:
-            result = np.where(result < 0, result * slope, result)
-        y[...] = result.reshape(y.shape)
+            np.multiply(y, np.float32(slope), out=y, where=y < 0)
 
     def kernel(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
         for x, y in zip(bottoms, tops, strict=True):
