@@ -20,17 +20,20 @@ RANDOM_FILLERS = frozenset({"gaussian", "uniform", "xavier", "msra", "positive_u
 # Layer type -> where its fillers stand: of the weights, of the bias.
 _FILLERS = {
     "Convolution": ("convolution_param", "weight_filler", "bias_filler"),
+    "ConvolutionDepthwise": ("convolution_param", "weight_filler", "bias_filler"),
     "Deconvolution": ("convolution_param", "weight_filler", "bias_filler"),
+    "DepthwiseConvolution": ("convolution_param", "weight_filler", "bias_filler"),
     "InnerProduct": ("inner_product_param", "weight_filler", "bias_filler"),
     "Embed": ("embed_param", "weight_filler", "bias_filler"),
     "Scale": ("scale_param", "filler", "bias_filler"),
     "Bias": ("bias_param", "filler", "filler"),
+    "Normalize": ("norm_param", "scale_filler", "scale_filler"),
     "PReLU": ("prelu_param", "filler", "filler"),
     "RNN": ("recurrent_param", "weight_filler", "bias_filler"),
     "LSTM": ("recurrent_param", "weight_filler", "bias_filler"),
 }
 # Where a layer states no filler, its values are 0 but for these.
-_DEFAULTS = {"Scale": 1.0, "PReLU": 0.25}
+_DEFAULTS = {"Normalize": 1.0, "PReLU": 0.25, "Scale": 1.0}
 
 
 def filler_of(layer: Layer, index: int, shape: Shape) -> caffe_pb2.FillerParameter:

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from cmodel.engine import Engine
-from cmodel.errors import LimitError, NetError, UnsupportedError, UsageError, WeightsError
+from cmodel.errors import (
+    DataError,
+    LimitError,
+    NetError,
+    UnsupportedError,
+    UsageError,
+    WeightsError,
+)
 from cmodel.net import Registry
 from cmodel.tensors import Codebook, Dense, Sparse
 
@@ -133,6 +140,153 @@ def test_in_place_keeps_what_others_still_read(make_net):
         assert (found.get("s", 2 * x + 1) == 2 * x + 1).all()
     assert found.keys() == {"e"}
     assert (Engine(net).run({"x": x}, blobs="all")["p"] == -2 * x).all()
+
+
+def test_in_place_changes_all_that_share_memory(make_net):
+    """Blobs "as they stand at the end" are what lies in Caffe's memory then.
+
+    Flatten, Reshape and Split put their tops on the memory of the bottom. So the ReLU below writes
+    to `p` and `s` too: the layer behind it reads the changed `s`, and `p` is changed at the end;
+    `early` was made before. In Caffe nothing else is possible: there is but one array.
+    """
+    net = make_net(
+        """
+        Input x: -> x {input_param { shape { dim: 2 dim: 3 } }}
+        Power p: x -> p {power_param { scale: 2 }}
+        Split s: p -> s t
+        Flatten f: t -> f {flatten_param { axis: 0 }}
+        Power early: s -> early
+        ReLU r: f -> f
+        Power late: s -> late
+        """
+    )
+    x = image(2, 3)
+    right = {"early": 2 * x, "late": 2 * np.maximum(x, 0), "p": 2 * np.maximum(x, 0)}
+    for blobs in ("all", ["p", "early", "late"], ["p"], ["late"], None):
+        found = Engine(net).run({"x": x}, blobs=blobs)
+        for name in right.keys() & found.keys():
+            assert (found[name] == right[name]).all(), (blobs, name)
+    assert found.keys() == {"early", "f", "late"}
+    assert (Engine(net).run({"x": x}, blobs="all")["f"] == right["p"].ravel()).all()
+
+
+def test_in_place_on_the_memory_of_an_input(make_net):
+    net = make_net(
+        """
+        Input x: -> x {input_param { shape { dim: 2 dim: 3 } }}
+        Reshape r: x -> r {reshape_param { shape { dim: -1 } }}
+        ReLU l: r -> r
+        """
+    )
+    x = image(2, 3)
+    before = x.copy()
+    found = Engine(net).run({"x": x}, blobs="all")
+    assert (x == before).all()
+    assert (found["x"] == np.maximum(x, 0)).all()
+
+
+FILTER = """
+    Input x: -> x {input_param { shape { dim: 4 dim: 3 } }}
+    Input s: -> s {input_param { shape { dim: 4 } }}
+    TanH t: x -> t
+    Filter f: t x s -> p q
+    InnerProduct i: p -> i {inner_product_param { num_output: 2 }}
+    ReLU r: x -> r
+"""
+
+
+def test_layers_behind_a_filter_run_on_what_it_lets_through(make_net):
+    engine = Engine(make_net(FILTER))
+    x = image(4, 3)
+    every = engine.run({"x": x, "s": np.ones(4)}, blobs="all")
+    assert every["p"].shape == (4, 3)
+    for chosen in ([1], [0, 3], [0, 1, 2, 3], [3]):
+        selector = np.zeros(4)
+        selector[chosen] = 0.5
+        found = engine.run({"x": x, "s": selector}, blobs="all")
+        assert found.keys() == every.keys()
+        assert (found["q"] == x[chosen]).all()
+        assert (found["p"] == np.tanh(x)[chosen]).all()
+        np.testing.assert_allclose(found["i"], every["i"][chosen], rtol=1e-5)
+        assert (engine.run({"x": x, "s": selector}, blobs=["i"])["i"] == found["i"]).all()
+    assert (engine.run({"x": x, "s": np.ones(4)}, blobs=["r"])["r"] == np.maximum(x, 0)).all()
+
+
+def test_a_filter_that_lets_nothing_through(make_net):
+    engine = Engine(make_net(FILTER))
+    feed = {"x": image(4, 3), "s": np.zeros(4)}
+    assert engine.run(feed, blobs=["p", "r"])["p"].shape == (0, 3)
+    with pytest.raises(DataError, match="is empty") as caught:
+        engine.run(feed)
+    assert "blob `p`" in str(caught.value)
+    assert engine.run({**feed, "s": np.ones(4)})["i"].shape == (4, 2)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM"])
+def test_a_sequence_in_two_halves(make_net, kind):
+    """The exposed states carry over what a longer sequence would have kept."""
+    states = ["h"] if kind == "RNN" else ["h", "c"]
+    first, last = " ".join(states), " ".join(f"{name}1" for name in states)
+    inputs = "".join(
+        f"Input in_{name}: -> {name} {{input_param {{ shape {{ dim: 1 dim: 2 dim: 3 }} }}}}\n"
+        for name in states
+    )
+    net = make_net(
+        "Input x: -> x {input_param { shape { dim: 6 dim: 2 dim: 4 } }}\n"
+        "Input cont: -> cont {input_param { shape { dim: 6 dim: 2 } }}\n"
+        f"{inputs}{kind} l: x cont {first} -> y {last} "
+        "{recurrent_param { num_output: 3 expose_hidden: true }}"
+    )
+    engine = Engine(net)
+    x, cont = image(6, 2, 4), np.ones((6, 2), np.float32)
+    cont[4, 1] = 0
+    start = {name: image(1, 2, 3) for name in states}
+    whole = engine.run({"x": x, "cont": cont, **start})
+    half = engine.run({"x": x[:3], "cont": cont[:3], **start})
+    between = {name: half[f"{name}1"] for name in states}
+    rest = engine.run({"x": x[3:], "cont": cont[3:], **between})
+    np.testing.assert_allclose(np.concatenate((half["y"], rest["y"])), whole["y"], rtol=1e-5)
+    for name in states:
+        np.testing.assert_allclose(rest[f"{name}1"], whole[f"{name}1"], rtol=1e-5)
+
+
+def test_values_that_point_nowhere(make_net):
+    net = make_net(
+        """
+        Input x: -> x {input_param { shape { dim: 1 dim: 2 dim: 2 dim: 2 } }}
+        Input m: -> m {input_param { shape { dim: 1 dim: 2 dim: 2 dim: 2 } }}
+        Input r: -> r {input_param { shape { dim: 2 dim: 5 } }}
+        Upsample u: x m -> u
+        ROIPooling p: x r -> p {roi_pooling_param { pooled_h: 1 pooled_w: 1 }}
+        """
+    )
+    x = image(1, 2, 2, 2)
+    good = {"x": x, "m": np.arange(8).reshape(x.shape), "r": np.zeros((2, 5))}
+    assert (Engine(net).run(good)["p"] == x[:, :, :1, :1]).all()
+    for blob, place, value, message in [
+        ("m", (0, 1, 0, 0), 16, "position 16 lies outside a plane of 16"),
+        ("m", (0, 1, 0, 0), -1, "position -1"),
+        ("r", (1, 0), 1, "region 1"),
+        ("r", (1, 0), -1, "region 1"),
+        ("r", (0, 3), np.inf, "region 0"),
+        ("r", (0, 3), np.nan, "region 0"),
+    ]:
+        bad = good[blob].astype(np.float32)
+        bad[place] = value
+        with pytest.raises(DataError, match=message):
+            Engine(net).run({**good, blob: bad})
+
+
+def test_an_infogain_matrix_in_a_file_is_named(make_net):
+    net = make_net(
+        """
+        Input x: -> x {input_param { shape { dim: 2 dim: 3 } }}
+        Input l: -> l {input_param { shape { dim: 2 } }}
+        InfogainLoss g: x l -> g {infogain_loss_param { source: "gain.binaryproto" }}
+        """
+    )
+    with pytest.raises(UnsupportedError, match="stands in a file"):
+        Engine(net).run({"x": image(2, 3), "l": np.zeros(2)})
 
 
 def test_same_bottom_twice_in_place(make_net):

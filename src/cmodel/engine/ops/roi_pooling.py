@@ -43,7 +43,7 @@ class ROIPooling(Op):
             wrong |= (regions[:, 0] < 0) | (regions[:, 0].astype(np.int64) >= images)
             if wrong.any():
                 raise DataError(
-                    f"region {int(np.argmax(wrong))} is none of one of the {images} images",
+                    f"region {int(np.argmax(wrong))} lies in none of the {images} images",
                     where=f"layer `{self.layer.key}` (ROIPooling), blob `{self.layer.bottoms[1]}`",
                 )
             for region, top in zip(regions, tops[0], strict=True):
