@@ -9,6 +9,7 @@ from pathlib import Path
 from cmodel import container
 from cmodel.caffe import load_net
 from cmodel.errors import InputError, UsageError
+from cmodel.interchange import is_onnx, read_onnx
 from cmodel.net import Net
 
 
@@ -42,11 +43,11 @@ def load(
     threads: int | None = None,
     on_warning: Callable[[str], None] | None = None,
 ) -> Net:
-    """Load a network: a `.cmodel`, or a prototxt with its caffemodel.
+    """Load a network: a `.cmodel`, an ONNX model, or a prototxt with its caffemodel.
 
     Parameters
     ----------
-    model : a container (recognised by content) or a prototxt.
+    model : a container or an ONNX model (recognised by content), or a prototxt.
     weights : the caffemodel of a prototxt; may be left out where no layer has parameters.
     phase, stages, level : the state that include and exclude rules of a prototxt are held against.
     strict : make every warning about the weights an error.
@@ -63,6 +64,10 @@ def load(
         if weights is not None:
             raise UsageError(f"`{model}` carries its weights", hint="leave the weights out")
         return container.read(model, max_memory=max_memory, threads=threads)
+    if is_onnx(model):
+        if weights is not None:
+            raise UsageError(f"`{model}` carries its weights", hint="leave the weights out")
+        return read_onnx(model)
     return load_net(
         Path(model),
         None if weights is None else Path(weights),

@@ -94,6 +94,12 @@ class CaffemodelError(InputError):
     name = "caffemodel"
 
 
+class OnnxError(InputError):
+    """An ONNX model that is damaged or contradicts itself."""
+
+    name = "onnx"
+
+
 class NetError(InputError):
     """A network that does not fit together: blobs, shapes, cycles."""
 

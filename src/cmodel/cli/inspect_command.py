@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cmodel.container import Container
     from cmodel.net import Net, Shape
 
-HELP = "tell what is in a .cmodel, prototxt, caffemodel or HDF5 weights"
+HELP = "tell what is in a .cmodel, prototxt, caffemodel, ONNX model or HDF5 weights"
 EXAMPLES = """\
   cmodel inspect net.cmodel
   cmodel inspect deploy.prototxt --weights net.caffemodel --json"""
@@ -32,10 +32,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Find out by content what FILE is, and list it."""
     from cmodel.api import is_container
+    from cmodel.interchange import is_onnx
 
     if is_container(args.file):
         facts, text = _container(args)
-    elif args.weights is None and _is_binary(Path(args.file)):
+    elif args.weights is None and _is_binary(Path(args.file)) and not is_onnx(args.file):
         facts, text = _weights(args.file)
     else:
         facts, text = _net(args, terminal)

@@ -79,7 +79,9 @@ def numbers(text: str) -> tuple[float, ...]:
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add MODEL and what is needed to load it."""
-    parser.add_argument("model", metavar="MODEL", help="a .cmodel, or a prototxt with --weights")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a .cmodel, an ONNX model, or a prototxt with --weights"
+    )
     parser.add_argument("--weights", metavar="W", help="the caffemodel of a prototxt")
     add_state_options(parser)
 

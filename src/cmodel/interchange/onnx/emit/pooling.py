@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cmodel.interchange.onnx.graph import FLOAT, LayerGraph
+from cmodel.interchange.onnx.windows import area, reach
 from cmodel.net import Shape
 from cmodel.net.shapes.spp import spp_windows
 from cmodel.net.shapes.windows import Window, pooling_window
@@ -49,60 +49,29 @@ def spp(layer: LayerGraph) -> Sequence[str]:
 def _pool(
     layer: LayerGraph, window: Window, size: Shape, out: Shape, maximum: bool, tops: int
 ) -> list[str]:
-    reach = _reach(window, size, out)
-    x, begin, end = layer.x[0], window.pad, reach
-    if any(e >= k for e, k in zip(reach, window.kernel, strict=True)):
+    x, begin, end = layer.x[0], window.pad, reach(window, size, out)
+    if any(e >= k for e, k in zip(end, window.kernel, strict=True)):
         # Some window lies wholly outside, which ONNX's pooling refuses: pad beforehand.
         if tops > 1:
             raise layer.unsupported("the places of maxima where windows are empty")
         filling = layer.floats(LOWEST if maximum else 0)
-        amounts = layer.integers([0, 0, *window.pad, 0, 0, *reach])
+        amounts = layer.integers([0, 0, *begin, 0, 0, *end])
         x = layer.node("Pad", x, amounts, filling)
         begin = end = (0, 0)
     options = {"kernel_shape": window.kernel, "strides": window.stride, "pads": begin + end}
     if maximum:
         y, *places = layer.nodes("MaxPool", [x], tops, **options)
         return [y, *(_places(layer, place, size) for place in places)]
-    area = _area(window, size, out)
-    if not any(begin) and (area == _inside(window, size, out)).all() and x == layer.x[0]:
+    divisor = area(window, size, out, window.pad, window.pad)
+    if not any(window.pad) and x == layer.x[0]:
         return [layer.node("AveragePool", x, **options)]
     y = layer.node("AveragePool", x, **options, count_include_pad=1)
     whole = window.kernel[0] * window.kernel[1]
-    if (area == whole).all():
+    if (divisor == whole).all():
         return [y]
     # An empty window gives 0 / 0, as in Caffe.
     with np.errstate(divide="ignore"):
-        return [layer.node("Mul", y, layer.floats(whole / area))]
-
-
-def _reach(window: Window, size: Shape, out: Shape) -> Shape:
-    """Return how far the windows reach beyond the end of the image."""
-    return tuple(
-        max((o - 1) * s + k - n - p, 0)
-        for o, s, k, n, p in zip(out, window.stride, window.kernel, size, window.pad, strict=True)
-    )
-
-
-def _lengths(window: Window, size: Shape, out: Shape, padded: bool) -> list[NDArray[np.float64]]:
-    """Return, for each axis, the length of each window inside the image (and its padding)."""
-    lengths = []
-    for o, s, k, n, p in zip(out, window.stride, window.kernel, size, window.pad, strict=True):
-        start = np.arange(o) * s - p
-        end = np.minimum(start + k, n + p if padded else n)
-        lengths.append((end - (start if padded else np.maximum(start, 0))).astype(np.float64))
-    return lengths
-
-
-def _area(window: Window, size: Shape, out: Shape) -> NDArray[np.float64]:
-    """Return what Caffe divides each average by, (1, 1, out...)."""
-    rows, columns = _lengths(window, size, out, padded=True)
-    return np.outer(rows, columns)[None, None]
-
-
-def _inside(window: Window, size: Shape, out: Shape) -> NDArray[np.float64]:
-    """Return how many elements of the image each window has."""
-    rows, columns = _lengths(window, size, out, padded=False)
-    return np.outer(rows, columns)[None, None]
+        return [layer.node("Mul", y, layer.floats(whole / divisor))]
 
 
 def _places(layer: LayerGraph, index: str, size: Shape) -> str:
