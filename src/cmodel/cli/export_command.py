@@ -7,13 +7,13 @@ import argparse
 from cmodel.cli.options import add_model_options, load_model
 from cmodel.cli.terminal import Terminal, bytes_text
 
-HELP = "write a model as caffemodel, npz, safetensors or ONNX"
+HELP = "write a model as caffemodel, HDF5, npz, safetensors or ONNX"
 EXAMPLES = """\
   cmodel export net.cmodel -o net.onnx
   cmodel export net.cmodel -o net.onnx --form qdq
   cmodel export deploy.prototxt --weights net.caffemodel -o net.npz"""
 
-FORMATS = ("caffemodel", "npz", "safetensors", "onnx")
+FORMATS = ("caffemodel", "hdf5", "npz", "safetensors", "onnx")
 FORMS = ("dense", "qdq", "sparse")
 
 
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--output",
         metavar="OUT",
         required=True,
-        help="file to write; a caffemodel gets its prototxt beside it",
+        help="file to write; weights for Caffe get the prototxt beside them",
     )
     parser.add_argument("--to", choices=FORMATS, help="format (default: by the suffix of OUT)")
     parser.add_argument(

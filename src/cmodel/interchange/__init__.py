@@ -1,4 +1,4 @@
-"""Other files than ours: a Net as caffemodel, npz, safetensors or ONNX, and ONNX as a Net."""
+"""Other files than ours: a Net as caffemodel, HDF5, npz, safetensors or ONNX, and ONNX as a Net."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from cmodel.caffe import load_net, print_prototxt, write_caffemodel, write_mean
+from cmodel.caffe import load_net, print_prototxt, write_caffemodel, write_hdf5, write_mean
 from cmodel.errors import CheckFailed
 from cmodel.interchange.arrays import check_bits
 from cmodel.net import Net
@@ -22,18 +22,23 @@ class CaffeNames(NamedTuple):
 
 
 def caffe_names(weights: str) -> CaffeNames:
-    """Return the names that go with those of a caffemodel: they have its stem."""
-    stem = Path(weights).stem
+    """Return the names that go with that of the weights: they have its stem."""
+    stem = Path(weights).stem.removesuffix(".caffemodel")
     return CaffeNames(f"{stem}.prototxt", weights, f"{stem}.mean.binaryproto", f"{stem}.labels.txt")
 
 
 def write_caffe(
-    net: Net, folder: Path, names: CaffeNames, *, without: Collection[str] = ()
+    net: Net,
+    folder: Path,
+    names: CaffeNames,
+    *,
+    hdf5: bool = False,
+    without: Collection[str] = (),
 ) -> list[str]:
-    """Write prototxt and caffemodel, and mean image and labels where the net has them.
+    """Write prototxt and weights, and mean image and labels where the net has them.
 
-    What was written is read again and has to give the same bits. The layers whose keys are in
-    `without` are left out of the caffemodel.
+    What was written is read again and has to give the same bits. The weights are a caffemodel, in
+    which the layers whose keys are in `without` are left out, or HDF5.
 
     Returns
     -------
@@ -42,11 +47,16 @@ def write_caffe(
     Raises
     ------
     CheckFailed : Caffe's files cannot hold this net.
+    UnsupportedError : HDF5 has no place for a layer's name.
+    MissingExtraError : h5py is not installed.
     """
     written = [names.prototxt, names.weights]
     (folder / names.prototxt).write_text(print_prototxt(net), "utf-8")
-    with (folder / names.weights).open("wb") as file:
-        write_caffemodel(net, file, without=without)
+    if hdf5:
+        write_hdf5(net, folder / names.weights)
+    else:
+        with (folder / names.weights).open("wb") as file:
+            write_caffemodel(net, file, without=without)
     if net.transform is not None and net.transform.mean_image is not None:
         with (folder / names.mean).open("wb") as file:
             write_mean(net.transform.mean_image, file)

@@ -34,6 +34,10 @@ def _caffemodel(net: Net, path: Path, form: str) -> dict[str, Any]:
     return {"files": write_caffe(net, path.parent, caffe_names(path.name))}
 
 
+def _hdf5(net: Net, path: Path, form: str) -> dict[str, Any]:
+    return {"files": write_caffe(net, path.parent, caffe_names(path.name), hdf5=True)}
+
+
 def _npz(net: Net, path: Path, form: str) -> dict[str, Any]:
     return {"files": write_npz(net, path)}
 
@@ -51,6 +55,7 @@ def _onnx(net: Net, path: Path, form: str) -> dict[str, Any]:
 
 FORMATS = {
     "caffemodel": Format((".caffemodel",), _caffemodel),
+    "hdf5": Format((".h5", ".hdf5"), _hdf5),
     "npz": Format((".npz",), _npz),
     "safetensors": Format((".safetensors",), _safetensors),
     "onnx": Format((".onnx",), _onnx, ("dense", "qdq", "sparse")),
@@ -88,9 +93,10 @@ def export(
 
     Parameters
     ----------
-    path : the file to write. A caffemodel gets its prototxt beside it, a large ONNX model a file
-        with its parameters.
-    to : "caffemodel", "npz", "safetensors" or "onnx"; by default what the suffix stands for.
+    path : the file to write. A caffemodel and Caffe's HDF5 weights get the prototxt beside them, a
+        large ONNX model a file with its parameters.
+    to : "caffemodel", "hdf5", "npz", "safetensors" or "onnx"; by default what the suffix stands
+        for.
     form : what to keep of the tensor forms: "dense" nothing, "qdq" what is quantised, "sparse" what
         is mostly zeros. ONNX has all three, the others only "dense".
     force : overwrite files.

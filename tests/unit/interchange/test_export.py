@@ -90,15 +90,16 @@ def test_npz_is_a_pure_function_of_the_net(tmp_path):
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
-def test_caffemodel_comes_with_all_its_files(tmp_path):
+@pytest.mark.parametrize("weights", ["net.caffemodel", "net.caffemodel.h5", "net.hdf5"])
+def test_weights_for_caffe_come_with_all_their_files(weights, tmp_path):
     net = toy_net()
     net.labels = ("cat", "dog")
     net.transform = InputTransform(mean_image=np.ones((3, 8, 8), np.float32))
-    facts = export(net, tmp_path / "net.caffemodel")
-    names = ["net.prototxt", "net.caffemodel", "net.mean.binaryproto", "net.labels.txt"]
+    facts = export(net, tmp_path / weights)
+    names = ["net.prototxt", weights, "net.mean.binaryproto", "net.labels.txt"]
     assert facts["files"] == [str(tmp_path / name) for name in names]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
-    again = load_net(tmp_path / "net.prototxt", tmp_path / "net.caffemodel", strict=True)
+    again = load_net(tmp_path / "net.prototxt", tmp_path / weights, strict=True)
     for name in net.parameters:
         assert (
             again.parameters[name].to_dense().tobytes() == net.parameters[name].to_dense().tobytes()
