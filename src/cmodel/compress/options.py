@@ -24,3 +24,9 @@ def check_number(name: str, value: Any, low: float, high: float) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not low < value <= high:
         raise ValueError(f"{name} is a number above {low:g} and at most {high:g}, not {value!r}")
+
+
+def check_bool(name: str, value: Any) -> None:
+    """Check that `value` is true or false."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} is true or false, not {value!r}")

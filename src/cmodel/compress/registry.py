@@ -153,10 +153,19 @@ MODULES = {
     "cast.half": "cmodel.compress.methods.cast_half",
     "factorize.svd": "cmodel.compress.methods.factorize_svd",
     "fold.batchnorm": "cmodel.compress.methods.fold_batchnorm",
+    "hash.buckets": "cmodel.compress.methods.hash_buckets",
     "lossless.best": "cmodel.compress.methods.lossless_best",
+    "prune.block": "cmodel.compress.methods.prune_block",
     "prune.magnitude": "cmodel.compress.methods.prune_magnitude",
+    "prune.obs": "cmodel.compress.methods.prune_obs",
+    "quantize.binary": "cmodel.compress.methods.quantize_binary",
+    "quantize.cartesian": "cmodel.compress.methods.quantize_cartesian",
     "quantize.kmeans": "cmodel.compress.methods.quantize_kmeans",
     "quantize.linear": "cmodel.compress.methods.quantize_linear",
+    "quantize.product": "cmodel.compress.methods.quantize_product",
+    "quantize.residual": "cmodel.compress.methods.quantize_residual",
+    "quantize.stochastic": "cmodel.compress.methods.quantize_stochastic",
+    "quantize.uniform": "cmodel.compress.methods.quantize_uniform",
 }
 _entries: dict[str, Method | Rewrite] = {}
 

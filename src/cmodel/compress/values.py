@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from cmodel.errors import RecipeError
 from cmodel.tensors import Dense, FloatArray, Form, Hashed, Shape, Sparse, size_of
 
@@ -102,3 +104,9 @@ def nearest_divisor(number: int, wanted: int) -> int:
     below = next(d for d in range(min(wanted, number), 0, -1) if number % d == 0)
     above = next((d for d in range(wanted, 2 * wanted - below) if number % d == 0), below)
     return above if above - wanted < wanted - below else below
+
+
+def relative_error(approximation: FloatArray, exact: FloatArray) -> float:
+    """Return |approximation - exact| / |exact| in the Euclidean norm; 0 for an all-zero tensor."""
+    size = float(np.linalg.norm(exact))
+    return float(np.linalg.norm(approximation - exact)) / size if size else 0.0

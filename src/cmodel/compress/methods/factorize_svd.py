@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from cmodel.compress.matrix import Doubles, damped, to_rows
-from cmodel.compress.options import check_int, check_number
+from cmodel.compress.options import check_bool, check_int, check_number
 from cmodel.compress.registry import GRAM, NOTHING, Needs, RewriteTask, Rewritten, rewrite
 from cmodel.compress.statistics import Statistics
 from cmodel.compress.surgery import plain_weights, replace_layer, two_layers
@@ -57,8 +57,7 @@ class Options:
         for name in ("energy", "error", "ratio"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), 0, 1)
-        if not isinstance(self.weighted, bool):
-            raise ValueError("weighted is true or false")
+        check_bool("weighted", self.weighted)
         check_number("damp", self.damp, 0, 1)
 
 

@@ -1,0 +1,160 @@
+"""Vector quantization: codebooks for blocks of rows, and how a tensor is cut into them."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+
+from cmodel.compress.values import nearest_divisor
+from cmodel.errors import RecipeError
+from cmodel.net import Layer
+from cmodel.tensors import FloatArray, Product, Shape
+
+# A codebook is trained on at most so many vectors for each codeword, as more hardly change it.
+SAMPLES = 256
+ALONG = ("channels", "row")
+Codes = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a tensor becomes rows of blocks: `Product`'s axes, and the width D of a row."""
+
+    shape: Shape
+    axes: tuple[int, ...]
+    width: int
+
+    def rows(self, weights: FloatArray) -> FloatArray:
+        """Return the (V, D) matrix of a tensor."""
+        return np.ascontiguousarray(weights.transpose(self.axes)).reshape(-1, self.width)
+
+    def product(self, codebooks: Any, codes: Codes, rotation: FloatArray | None = None) -> Product:
+        """Return the form with these codebooks (a form (T, C, K, d)) and codes (T, V, S)."""
+        return Product(self.shape, self.axes, codebooks, codes, rotation)
+
+
+def layout_of(layer: Layer, name: str, shape: Shape, along: str, dimension: int) -> Layout:
+    """Return the rows that blocks of `dimension` are cut from.
+
+    "channels": a row is the input channels at one place of a kernel; for InnerProduct all inputs.
+    "row": a row is all that one output has, in the order of the weights.
+
+    Raises
+    ------
+    RecipeError : the dimension does not divide a row.
+    """
+    axes = tuple(range(len(shape)))
+    what = "weights of an output"
+    if layer.type == "InnerProduct" and layer.param.inner_product_param.transpose:
+        axes = (1, 0)
+    elif along == "channels" and len(shape) > 2:
+        axes = (0, *axes[2:], 1)
+        what = "input channels"
+    if along == "channels":
+        width = shape[axes[-1]] if shape else 1
+    else:
+        width = prod(shape[axis] for axis in axes[1:])
+    if width % dimension:
+        nearest = nearest_divisor(width, dimension)
+        other = ', or along = "row"' if what == "input channels" else ""
+        raise RecipeError(
+            f"dimension {dimension} does not divide the {width:,} {what} of `{name}`",
+            hint=f"dimension = {nearest} does{other}; options may be given by layer name",
+        )
+    return Layout(shape, axes, width)
+
+
+def code_type(entries: int) -> np.dtype[Any]:
+    """Return the type of codes for a codebook."""
+    return np.dtype(np.uint8 if entries <= 256 else np.uint16)
+
+
+def cluster(
+    points: FloatArray,
+    k: int,
+    iterations: int,
+    rng: np.random.Generator,
+    start: FloatArray | None = None,
+) -> tuple[FloatArray, Codes]:
+    """Return at most k codewords for points (n, d), and the code of each point.
+
+    Where there are no more than k different points the codewords are these, else the result of
+    Lloyd's algorithm from random points, or from `start`.
+    """
+    if not _more_distinct(points, k):
+        words, codes = np.unique(points + np.float32(0), axis=0, return_inverse=True)
+        return words, codes.reshape(-1).astype(code_type(len(words)))
+    model = KMeans(
+        k if start is None else len(start),
+        init="random" if start is None else start,
+        n_init=1,
+        max_iter=iterations,
+        random_state=int(rng.integers(1 << 31)),
+        copy_x=True,
+    )
+    whole = len(points) <= SAMPLES * k
+    sample = points if whole else points[np.sort(rng.choice(len(points), SAMPLES * k, False))]
+    with warnings.catch_warnings():
+        # Points that nearly coincide may leave codewords unused: nothing is wrong with that.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(sample)
+    codes = model.labels_ if whole else model.predict(points)
+    words = model.cluster_centers_.astype(np.float32) + np.float32(0)
+    return words, codes.astype(code_type(len(words)))
+
+
+def _more_distinct(points: FloatArray, k: int) -> bool:
+    if len(points) <= k:
+        return False
+    # One coordinate is quick to look at and mostly settles it.
+    if len(np.unique(points[: 64 * k, 0])) > k:
+        return True
+    return len(np.unique(points, axis=0)) > k
+
+
+def cluster_blocks(
+    rows: FloatArray,
+    dimension: int,
+    k: int,
+    shared: bool,
+    iterations: int,
+    rng: np.random.Generator,
+) -> tuple[FloatArray, Codes]:
+    """Return codebooks (C, K, d) and codes (V, S) for the blocks of rows (V, D).
+
+    C is 1 where all blocks share a codebook, else S = D / d. A codebook with fewer codewords than
+    the largest is filled up with zeros.
+    """
+    vectors, width = rows.shape
+    blocks = width // dimension
+    if shared:
+        words, codes = cluster(rows.reshape(-1, dimension), k, iterations, rng)
+        return words[None], codes.reshape(vectors, blocks)
+    found = [
+        cluster(
+            np.ascontiguousarray(rows[:, i * dimension : (i + 1) * dimension]), k, iterations, rng
+        )
+        for i in range(blocks)
+    ]
+    entries = max(len(words) for words, _ in found)
+    codebooks = np.zeros((blocks, entries, dimension), np.float32)
+    codes = np.empty((vectors, blocks), code_type(entries))
+    for i, (words, numbers) in enumerate(found):
+        codebooks[i, : len(words)] = words
+        codes[:, i] = numbers
+    return codebooks, codes
+
+
+def decoded(codebooks: FloatArray, codes: Codes) -> FloatArray:
+    """Return the rows (V, D) that codebooks (C, K, d) and codes (V, S) stand for."""
+    blocks = codes.shape[1]
+    book = np.arange(blocks) if len(codebooks) > 1 else np.zeros(blocks, np.intp)
+    taken: FloatArray = codebooks[book, codes]
+    return taken.reshape(len(codes), -1)
