@@ -151,6 +151,8 @@ class Rewrite(Entry):
 # Where each method lives: one line for each. A package above this one may add its own.
 MODULES = {
     "cast.half": "cmodel.compress.methods.cast_half",
+    "factorize.conv": "cmodel.compress.methods.factorize_conv",
+    "factorize.dictionary": "cmodel.compress.methods.factorize_dictionary",
     "factorize.svd": "cmodel.compress.methods.factorize_svd",
     "fold.batchnorm": "cmodel.compress.methods.fold_batchnorm",
     "hash.buckets": "cmodel.compress.methods.hash_buckets",
@@ -158,11 +160,13 @@ MODULES = {
     "prune.block": "cmodel.compress.methods.prune_block",
     "prune.magnitude": "cmodel.compress.methods.prune_magnitude",
     "prune.obs": "cmodel.compress.methods.prune_obs",
+    "prune.structured": "cmodel.compress.methods.prune_structured",
     "quantize.binary": "cmodel.compress.methods.quantize_binary",
     "quantize.cartesian": "cmodel.compress.methods.quantize_cartesian",
     "quantize.kmeans": "cmodel.compress.methods.quantize_kmeans",
     "quantize.linear": "cmodel.compress.methods.quantize_linear",
     "quantize.product": "cmodel.compress.methods.quantize_product",
+    "quantize.qcnn": "cmodel.compress.methods.quantize_qcnn",
     "quantize.residual": "cmodel.compress.methods.quantize_residual",
     "quantize.stochastic": "cmodel.compress.methods.quantize_stochastic",
     "quantize.uniform": "cmodel.compress.methods.quantize_uniform",

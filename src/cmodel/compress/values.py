@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cmodel.errors import RecipeError
 from cmodel.tensors import Dense, FloatArray, Form, Hashed, Shape, Sparse, size_of
@@ -106,7 +107,7 @@ def nearest_divisor(number: int, wanted: int) -> int:
     return above if above - wanted < wanted - below else below
 
 
-def relative_error(approximation: FloatArray, exact: FloatArray) -> float:
+def relative_error(approximation: NDArray[np.floating], exact: NDArray[np.floating]) -> float:
     """Return |approximation - exact| / |exact| in the Euclidean norm; 0 for an all-zero tensor."""
     size = float(np.linalg.norm(exact))
     return float(np.linalg.norm(approximation - exact)) / size if size else 0.0

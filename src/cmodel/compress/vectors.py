@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -11,15 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import ThreadpoolController
 
 from cmodel.compress.values import nearest_divisor
 from cmodel.errors import RecipeError
 from cmodel.net import Layer
-from cmodel.tensors import FloatArray, Product, Shape
+from cmodel.tensors import FloatArray, Form, IntArray, Product, Shape
 
 # A codebook is trained on at most so many vectors for each codeword, as more hardly change it.
 SAMPLES = 256
+# Below so many multiply-adds an iteration a second thread costs more than it helps.
+SMALL_WORK = 1 << 20
 ALONG = ("channels", "row")
+# Looks at the loaded libraries once; scikit-learn has brought its OpenMP by now.
+_threads: Any = ThreadpoolController()
 Codes = NDArray[np.uint8] | NDArray[np.uint16]
 
 
@@ -35,7 +41,9 @@ class Layout:
         """Return the (V, D) matrix of a tensor."""
         return np.ascontiguousarray(weights.transpose(self.axes)).reshape(-1, self.width)
 
-    def product(self, codebooks: Any, codes: Codes, rotation: FloatArray | None = None) -> Product:
+    def product(
+        self, codebooks: Form, codes: IntArray, rotation: FloatArray | None = None
+    ) -> Product:
         """Return the form with these codebooks (a form (T, C, K, d)) and codes (T, V, S)."""
         return Product(self.shape, self.axes, codebooks, codes, rotation)
 
@@ -101,7 +109,8 @@ def cluster(
     )
     whole = len(points) <= SAMPLES * k
     sample = points if whole else points[np.sort(rng.choice(len(points), SAMPLES * k, False))]
-    with warnings.catch_warnings():
+    small = len(sample) * len(sample[0]) * k < SMALL_WORK
+    with warnings.catch_warnings(), _threads.limit(limits=1) if small else nullcontext():
         # Points that nearly coincide may leave codewords unused: nothing is wrong with that.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(sample)

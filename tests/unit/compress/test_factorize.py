@@ -265,3 +265,200 @@ def test_a_factor_of_zero_counts_as_no_statistics():
 def test_nothing_to_fold_is_an_error():
     with pytest.raises(RecipeError, match="finds no BatchNorm"):
         apply(filled(CONV), "fold.batchnorm")
+
+
+# factorize.conv
+
+SQUARE = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 6 dim: 13 dim: 12 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+        convolution_param { num_output: 10 kernel_h: 3 kernel_w: 5 pad_h: 2 pad_w: 1 stride_h: 1 stride_w: 2 dilation: 2 } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc" inner_product_param { num_output: 7 } }
+"""
+CHAINS = {
+    "spatial": ["conv_v", "conv_h"],
+    "tucker": ["conv_in", "conv_core", "conv_out"],
+    "cp": ["conv_in", "conv_v", "conv_h", "conv_out"],
+    "monochromatic": ["conv_mix", "conv_mono"],
+}
+
+
+def conv(scheme: str, options: str, net=None, **more):
+    text = f'scheme = "{scheme}"\n{options}\nselect = {{ name = "conv" }}'
+    return apply(net or filled(SQUARE), "factorize.conv", text, **more)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "options"),
+    [
+        ("spatial", "rank = 18"),
+        ("tucker", "rank = 10"),
+        ("tucker", "rank = 10\nrank_in = 6"),
+        ("cp", "rank = 90\niterations = 1000"),
+        ("spatial", "rank = 18\nweighted = true\ndamp = 1e-6"),
+        ("tucker", "rank = 10\nweighted = true\ndamp = 1e-6"),
+    ],
+)
+def test_chains_of_full_rank_leave_the_outputs(scheme, options):
+    net, x = filled(SQUARE), images(filled(SQUARE))
+    new = conv(scheme, options, data=x)
+    assert [layer.key for layer in new.layers[1:-2]] == CHAINS[scheme]
+    infer_shapes(new)
+    assert distance(run(new, x), run(net, x)) < (1e-3 if scheme == "cp" else 1e-5)
+
+
+def test_filters_of_one_colour_are_found_exactly():
+    net, x = filled(SQUARE), images(filled(SQUARE))
+    rng = np.random.default_rng(0)
+    colours, shapes = rng.normal(size=(3, 6)), rng.normal(size=(10, 3, 5))
+    which = np.arange(10) % 3
+    weights = colours[which][:, :, None, None] * shapes[:, None]
+    net.parameters["conv/0"] = Dense(weights.astype(np.float32))
+    new = conv("monochromatic", "rank = 4", net)
+    assert distance(run(new, x), run(net, x)) < 1e-5
+    form = new.parameters["conv_mono/0"]
+    assert isinstance(form, Sparse)
+    assert form.positions.size == 150
+
+
+@pytest.mark.parametrize("scheme", CHAINS)
+def test_more_rank_is_closer(scheme):
+    errors = []
+    for rank in (1, 3, 6):
+        new = conv(scheme, f"rank = {rank}")
+        facts = new.notes["facts"]["conv/0"]["factorize.conv"]
+        errors.append(facts["error"])
+        assert [layer.key for layer in new.layers[1:-2]] == CHAINS[scheme]
+    assert errors == sorted(errors, reverse=True)
+    assert 0 < errors[-1] < errors[0] < 1
+
+
+@pytest.mark.parametrize("scheme", ["spatial", "tucker", "cp"])
+def test_the_weights_that_a_ratio_allows(scheme):
+    new = conv(scheme, "ratio = 0.6")
+    size = sum(np.prod(new.parameters.shape(f"{name}/0")) for name in CHAINS[scheme])
+    assert 0.35 * 900 < size <= 0.6 * 900
+
+
+@pytest.mark.parametrize("scheme", ["spatial", "tucker"])
+def test_the_energy_that_is_kept(scheme):
+    facts = conv(scheme, "energy = 0.5").notes["facts"]["conv/0"]["factorize.conv"]
+    assert facts["error"] ** 2 <= (0.5 if scheme == "spatial" else 0.8)
+    kept = conv(scheme, "energy = 1.0").notes["facts"]["conv/0"]["factorize.conv"]
+    assert "not be smaller" in kept["kept"]
+
+
+@pytest.mark.parametrize("scheme", ["spatial", "tucker", "cp"])
+def test_fitting_the_responses_lowers_their_error(scheme):
+    net, x = filled(SQUARE), images(filled(SQUARE))
+    net.layer("relu").param.relu_param.negative_slope = 1
+    exact = run(net, x, "conv")
+    plain, fitted = (
+        distance(
+            run(conv(scheme, "rank = 4\ndamp = 1e-6\n" + extra, net, data=x), x, "conv"), exact
+        )
+        for extra in ("", "weighted = true")
+    )
+    assert fitted < 0.98 * plain
+
+
+@pytest.mark.parametrize("scheme", CHAINS)
+def test_chains_of_all_zero_and_constant_weights(scheme):
+    for value in (0, 2):
+        net, x = filled(SQUARE), images(filled(SQUARE))
+        net.parameters["conv/0"] = Dense(np.full((10, 6, 3, 5), value, np.float32))
+        new = conv(scheme, "rank = 1", net)
+        assert distance(run(new, x), run(net, x)) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ("rank = 0", "rank is an integer from 1"),
+        ("rank = 19", "rank 19 is beyond the 18"),
+        ('scheme = "tucker"\nrank = 11', "rank 11 is beyond the 10"),
+        ('scheme = "tucker"\nrank = 2\nrank_in = 7', "rank_in 7 is beyond the 6"),
+        ("rank_in = 2", "rank_in goes with"),
+        ("rank = 2\nratio = 0.5", "exclude each other"),
+        ('scheme = "cp"\nenergy = 0.5', "energy is for"),
+        ('scheme = "monochromatic"', "takes rank"),
+        ('scheme = "svd"', "scheme is one of"),
+    ],
+)
+def test_wrong_options_of_chains_are_named(options, match):
+    with pytest.raises(RecipeError, match=match):
+        apply(filled(SQUARE), "factorize.conv", options + "\nselect = { name = 'conv' }")
+
+
+def test_layers_that_are_no_plain_convolutions_are_named():
+    with pytest.raises(RecipeError, match="`fc` is none"):
+        apply(filled(SQUARE), "factorize.conv", "select = { name = 'fc' }")
+    with pytest.raises(RecipeError, match="`conv2` has 2 groups"):
+        apply(filled(CONV), "factorize.conv", "select = { name = 'conv2' }")
+
+
+# factorize.dictionary
+
+
+@pytest.mark.parametrize("kernel", ["data", "smooth"])
+@pytest.mark.parametrize("choose", ["worst", "random"])
+def test_a_dictionary_of_all_inputs_is_exact(kernel, choose):
+    net, x = filled(SQUARE), images(filled(SQUARE))
+    for name, rank in (("conv", 90), ("fc", net.parameters.shape("fc/0")[1])):
+        more = f'kernel = "{kernel}"\nchoose = "{choose}"\nrank = {rank}\nselect = {{ name = "{name}" }}'
+        new = apply(net, "factorize.dictionary", more, data=x)
+        infer_shapes(new)
+        assert [layer.key for layer in new.layers if layer.key.startswith(name)] == [
+            f"{name}_v",
+            f"{name}_u",
+        ]
+        assert distance(run(new, x), run(net, x)) < 1e-4
+
+
+def test_larger_dictionaries_are_closer():
+    net, x = filled(CONV), images(filled(CONV), 100)
+    for kernel in ("data", "smooth"):
+        errors = []
+        for rank in (1, 4, 12):
+            more = f'kernel = "{kernel}"\nrank = {rank}\nselect = {{ name = "conv1" }}'
+            errors.append(
+                distance(
+                    run(apply(net, "factorize.dictionary", more, data=x), x, "conv1"),
+                    run(net, x, "conv1"),
+                )
+            )
+        assert errors == sorted(errors, reverse=True)
+
+
+def test_smooth_filters_are_predicted_from_few_values():
+    net = filled(SQUARE)
+    y, x = np.mgrid[:3, :5]
+    rng = np.random.default_rng(0)
+    phase = rng.normal(size=(10, 6, 1, 1))
+    net.parameters["conv/0"] = Dense(np.sin(phase + 0.3 * y + 0.2 * x).astype(np.float32))
+    more = 'kernel = "smooth"\nwidth = 3.0\nridge = 1e-4\nrank = 30\nselect = { name = "conv" }'
+    new = apply(net, "factorize.dictionary", more)
+    assert new.notes["facts"]["conv/0"]["factorize.dictionary"]["error"] < 0.05
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ("rank = 0", "rank is an integer from 1"),
+        ("rank = 91\nkernel = 'smooth'\nselect = { name = 'conv' }", "rank 91 is beyond the 90"),
+        ("rank = 2\nratio = 0.5", "exclude"),
+        ("kernel = 'rough'", "kernel is one of"),
+        ("", "needs images"),
+    ],
+)
+def test_wrong_options_of_dictionaries_are_named(options, match):
+    with pytest.raises(RecipeError, match=match):
+        apply(filled(SQUARE), "factorize.dictionary", options)
+
+
+def test_inputs_without_neighbours_are_named():
+    with pytest.raises(RecipeError, match="not neighbours"):
+        apply(
+            filled(CONV), "factorize.dictionary", "kernel = 'smooth'\nselect = { name = 'conv3' }"
+        )
