@@ -38,19 +38,22 @@ def load(
     stages: tuple[str, ...] = (),
     level: int = 0,
     strict: bool = False,
+    allow_unknown: bool = False,
     require_weights: bool = True,
     max_memory: int = container.MAX_MEMORY,
     threads: int | None = None,
     on_warning: Callable[[str], None] | None = None,
 ) -> Net:
-    """Load a network: a `.cmodel`, an ONNX model, or a prototxt with its caffemodel.
+    """Load a network: a `.cmodel`, an ONNX model, or a prototxt with its weights.
 
     Parameters
     ----------
     model : a container or an ONNX model (recognised by content), or a prototxt.
-    weights : the caffemodel of a prototxt; may be left out where no layer has parameters.
+    weights : the weights of a prototxt: a caffemodel, HDF5 (the extra `hdf5`), or a `.net` file of
+        Deep Compression; told by content. May be left out where no layer has parameters.
     phase, stages, level : the state that include and exclude rules of a prototxt are held against.
-    strict : make every warning about the weights an error.
+    strict : make every warning an error.
+    allow_unknown : take fields and layer types that are not Caffe's without a warning.
     require_weights : without it a prototxt alone loads too, with no parameters.
     max_memory : most bytes that a container may decode to.
     threads : threads for decoding; default all that the process may use.
@@ -75,6 +78,7 @@ def load(
         stages=stages,
         level=level,
         strict=strict,
+        allow_unknown=allow_unknown,
         require_weights=require_weights,
         on_warning=on_warning,
     )

@@ -9,8 +9,10 @@ import sys
 
 import numpy as np
 import pytest
+from tests.nets import toy_net
 
 import cmodel
+from cmodel.caffe import write_hdf5
 from cmodel.cli import main
 from cmodel.proto import caffe_pb2
 from cmodel.tensors import crc32_of
@@ -253,6 +255,18 @@ def test_inspect_of_caffe_files(run, model):
     assert weights["kind"] == "caffemodel"
     assert [blob["shape"] for blob in weights["layers"][1]["blobs"]] == [[4, 3, 3, 3], [4]]
     assert "InnerProduct" in run("inspect", model.prototxt, "--weights", model.weights).out
+
+
+def test_inspect_of_hdf5_weights(run, model, tmp_path):
+    write_hdf5(toy_net(), tmp_path / "net.h5")
+    facts = run("inspect", tmp_path / "net.h5", "--json").json
+    assert facts["kind"] == "hdf5"
+    assert facts["parameters"] == COUNT
+    conv = next(layer for layer in facts["layers"] if layer["name"] == "conv")
+    assert [blob["shape"] for blob in conv["blobs"]] == [[4, 3, 3, 3], [4]]
+    assert "4x3x3x3" in run("inspect", tmp_path / "net.h5").out
+    out = tmp_path / "x.cmodel"
+    assert run("pack", model.prototxt, tmp_path / "net.h5", "-o", out).status == 0
 
 
 def test_verify_names_damage_and_its_tensors(run, model, tmp_path):

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from cmodel.caffe.deep_compression import LayerSizes
 from cmodel.caffe.fillers import fill, filler_of, is_random
 from cmodel.caffe.filter import is_included, net_state
-from cmodel.caffe.prototxt import ParsedNet, read_prototxt, unknown_names
+from cmodel.caffe.forks import report, unknown_names
+from cmodel.caffe.prototxt import ParsedNet, read_prototxt
 from cmodel.caffe.upgrade import UpgradedLayer, upgrade_layers
 from cmodel.caffe.weights import Blob, StoredLayer, Weights, read_weights
 from cmodel.caffe.wire import blob_of_bytes, read_blob
@@ -64,6 +65,7 @@ def load_net(
     level: int = 0,
     strict: bool = False,
     allow_missing: bool = True,
+    allow_unknown: bool = False,
     require_weights: bool = True,
     on_warning: Callable[[str], None] | None = None,
 ) -> Net:
@@ -82,10 +84,12 @@ def load_net(
     strict : make every warning an error.
     allow_missing : whether layers may be missing in the weights. They get the values of their
         fillers; the names of those that a random filler gave are in ``notes["unfilled"]``.
+    allow_unknown : whether fields and layer types that are not Caffe's go without a warning. They
+        are kept in any case.
     require_weights : False to load a net without its weights, for listing: its layers then have no
         parameters.
     on_warning : told of what is odd: missing layers, layers of the weights that the net lacks,
-        unknown fields.
+        unknown fields and layer types, those all together.
 
     Raises
     ------
@@ -104,7 +108,7 @@ def load_net(
     """
     warn = _Warnings(strict, on_warning)
     parsed = read_prototxt(prototxt_path)
-    net, blobs = _build(parsed, str(prototxt_path), warn, phase, stages, level)
+    net, blobs = _build(parsed, str(prototxt_path), warn, phase, stages, level, allow_unknown)
     if weights_path is None and not require_weights:
         return net
     expected = infer_shapes(net).parameters
@@ -159,6 +163,7 @@ def _build(
     phase: str,
     stages: Iterable[str],
     level: int,
+    allow_unknown: bool,
 ) -> tuple[Net, dict[str, Sequence[Blob]]]:
     """Return the net without parameters, and the blobs that stand in the prototxt itself."""
     message = parsed.message
@@ -168,23 +173,16 @@ def _build(
             where=path,
             hint="write all of them as `layer`",
         )
-    for unknown in unknown_names(parsed):
-        place = f" in `{unknown.path}`" if unknown.path else ""
-        times = f" ({unknown.count} times)" if unknown.count > 1 else ""
-        warn(
-            PrototxtError(
-                f"the field `{unknown.field}`{place} is unknown and kept as it is{times}",
-                where=f"{path}:{unknown.first.line}:{unknown.first.column}",
-                hint=unknown.hint,
-            )
-        )
+    state = net_state(message.state, phase, stages, level)
+    unknown = [] if allow_unknown else unknown_names(parsed, state)
+    if unknown:
+        warn(report(unknown, path))
     upgraded = upgrade_layers(
         message,
         parsed.layers_unknown,
         parsed.layer_unknown,
         on_warning=lambda text: warn(PrototxtError(text, where=path)),
     )
-    state = net_state(message.state, phase, stages, level)
     included = [layer for layer in upgraded if is_included(layer.param, state)]
     header = caffe_pb2.NetParameter()
     header.CopyFrom(message)

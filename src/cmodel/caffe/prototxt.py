@@ -8,14 +8,13 @@ its place, so that it is there when the net is printed again.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import numpy as np
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from cmodel.caffe.scanner import Kind, Scanner, Token
@@ -37,12 +36,14 @@ class ParsedNet:
     unknown : those of the net itself.
     layer_unknown, layers_unknown : those of each entry of `layer` (V2) and `layers` (V0, V1), by
         index; their paths start inside the layer.
+    type_places : line and column of each type in `layer`, by index.
     """
 
     message: caffe_pb2.NetParameter
     unknown: list[UnknownField] = field(default_factory=list)
     layer_unknown: dict[int, list[UnknownField]] = field(default_factory=dict)
     layers_unknown: dict[int, list[UnknownField]] = field(default_factory=dict)
+    type_places: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
 def read_prototxt(path: str | Path) -> ParsedNet:
@@ -78,6 +79,7 @@ def parse_prototxt(text: str | bytes, path: str = "<prototxt>") -> ParsedNet:
     net = caffe_pb2.NetParameter()
     parsed = ParsedNet(net)
     parser.message(net, (), 0, None)
+    parsed.type_places = {i: parser.scanner.position(at) for i, at in parser.types.items()}
     for place, unknown in parser.unknown:
         head, *rest = place or ("",)
         fields = {"layer": parsed.layer_unknown, "layers": parsed.layers_unknown}
@@ -98,9 +100,7 @@ _INTEGERS = {
 }
 _BOOLS = {"true": True, "True": True, "t": True, "1": True}
 _BOOLS |= {"false": False, "False": False, "f": False, "0": False}
-_NET = cast("Descriptor", caffe_pb2.NetParameter.DESCRIPTOR)
-_V1_LAYER = cast("Descriptor", caffe_pb2.V1LayerParameter.DESCRIPTOR)
-_V2_LAYER = cast("Descriptor", caffe_pb2.LayerParameter.DESCRIPTOR)
+_TYPE = caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name["type"]
 _CLOSING = {"{": "}", "<": ">"}
 _REQUIRED = {
     name: [found.name for found in message.fields if found.is_required]
@@ -116,6 +116,8 @@ class _Parser:
         # Place of the message (names with indices), and the field.
         self.unknown: list[tuple[tuple[str, ...], UnknownField]] = []
         self.messages = 0
+        # Where the types of layers (V2) stand, by index.
+        self.types: dict[int, int] = {}
 
     def fail(self, token: Token, expected: str, hint: str | None = None) -> NoReturn:
         self.scanner.fail(token.start, f"expected {expected}, found {token.shown}", hint)
@@ -201,6 +203,8 @@ class _Parser:
                 inner.SetInParent()
             self.message(inner, (*place, step), depth + 1, opened)
             return
+        if found == _TYPE:
+            self.types[int(place[0][len("layer[") : -1])] = self.scanner.peek.start
         value = self.scalar(found)
         if found.is_repeated:
             getattr(target, found.name).append(value)
@@ -398,49 +402,6 @@ def _float(token: Token) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-@dataclass(frozen=True)
-class UnknownName:
-    """A name that the schema lacks, however often it stands in a net.
-
-    field : the name.
-    path : of the message that it stands in, without indices ("convolution_param").
-    first : where it stands first.
-    count : how often.
-    hint : the nearest known name, or None.
-    """
-
-    field: str
-    path: str
-    first: UnknownField
-    count: int
-    hint: str | None
-
-
-def unknown_names(parsed: ParsedNet) -> list[UnknownName]:
-    """Sum the unknown fields up, in the order of their first places."""
-    groups: list[tuple[Descriptor, list[UnknownField]]] = [(_NET, parsed.unknown)]
-    groups += [(_V1_LAYER, fields) for fields in parsed.layers_unknown.values()]
-    groups += [(_V2_LAYER, fields) for fields in parsed.layer_unknown.values()]
-    found: dict[tuple[str, str, str], tuple[Descriptor, list[UnknownField]]] = {}
-    for descriptor, fields in groups:
-        for entry in fields:
-            path = re.sub(r"\[\d+\]", "", entry.path)
-            key = (descriptor.name, path, field_name(entry))
-            found.setdefault(key, (descriptor, []))[1].append(entry)
-    result = []
-    for (_, path, name), (descriptor, fields) in found.items():
-        for step in path.split(".") if path else ():
-            descriptor = cast("Descriptor", descriptor.fields_by_name[step].message_type)
-        hint = did_you_mean(name, descriptor.fields_by_name) if len(found) < 100 else None
-        result.append(UnknownName(name, path, fields[0], len(fields), hint))
-    return sorted(result, key=lambda item: (item.first.line, item.first.column))
-
-
-def field_name(unknown: UnknownField) -> str:
-    """Name of an unknown field that was read from text."""
-    return unknown.text.split(":", 1)[0].split("{", 1)[0].split("<", 1)[0].strip()
 
 
 def print_prototxt(net: Net) -> str:

@@ -10,6 +10,7 @@ from cmodel.cli.options import (
     add_data_options,
     add_model_options,
     add_transform_options,
+    batch_of,
     load_model,
     one_blob,
     refuse_transform,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 HELP = "measure the accuracy of a model on labelled images"
 EXAMPLES = """\
   cmodel eval net.cmodel --data t10k-images-idx3-ubyte.gz
+  cmodel eval train_val.prototxt --weights net.caffemodel
   cmodel eval deploy.prototxt --weights net.caffemodel --data test.zip \\
       --channel-order rgb --mean-file mean.binaryproto"""
 
@@ -81,7 +83,7 @@ def measure(
         input_blob=input_blob,
         output_blob=scores,
         input_shape=net.inputs[input_blob],
-        batch=args.batch,
+        batch=batch_of(args, net),
         limit=args.limit,
         seed=args.seed,
         on_progress=lambda done, total: update(done, total, ""),

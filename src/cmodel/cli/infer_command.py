@@ -82,6 +82,7 @@ def _run_images(args: argparse.Namespace, terminal: Terminal, net: Net) -> int:
                 input_shape=net.inputs[input_blob],
                 top=args.top,
                 names=names,
+                planes=source.planes,
             )
             for name, best in zip(names, predictions, strict=True):
                 top = [{"class": c, "label": _label(net, c), "score": score} for c, score in best]

@@ -168,6 +168,7 @@ def _net(args: argparse.Namespace, terminal: Terminal) -> tuple[dict[str, Any], 
         stages=tuple(args.stage),
         level=args.level,
         strict=args.strict,
+        allow_unknown=args.allow_unknown,
         require_weights=False,
         on_warning=terminal.warn,
     )

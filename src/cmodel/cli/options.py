@@ -26,6 +26,9 @@ _TRANSFORM_OPTIONS = (
 )
 
 
+DEFAULT_BATCH = 50
+
+
 def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that every command has."""
     group = parser.add_argument_group("common options")
@@ -82,7 +85,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", metavar="MODEL", help="a .cmodel, an ONNX model, or a prototxt with --weights"
     )
-    parser.add_argument("--weights", metavar="W", help="the caffemodel of a prototxt")
+    parser.add_argument(
+        "--weights", metavar="W", help="the weights of a prototxt: caffemodel, HDF5 or .net"
+    )
     add_state_options(parser)
 
 
@@ -93,7 +98,14 @@ def add_state_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--stage", action="append", default=[], help="a stage of the net state")
     group.add_argument("--level", type=int, default=0, help="the level of the net state")
     group.add_argument(
-        "--strict", action="store_true", help="an error where weights are missing or left over"
+        "--strict",
+        action="store_true",
+        help="an error where weights are missing or left over, or names are unknown",
+    )
+    group.add_argument(
+        "--allow-unknown",
+        action="store_true",
+        help="no warning about fields and layer types that are not Caffe's",
     )
 
 
@@ -127,12 +139,15 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--data",
         metavar="SOURCE",
-        help="IDX (.gz), .npz, .npy, image, folder, list file, or zip with list.txt",
+        help="IDX (.gz), .npz, .npy, image, folder, list file, zip with list.txt, LMDB, HDF5 "
+        "(default: what the TEST data layer names)",
     )
     group.add_argument("--labels", metavar="L", help="labels where they do not lie beside the data")
     group.add_argument("--root", metavar="DIR", help="folder that the paths of a list start from")
     group.add_argument("--limit", type=positive, metavar="N", help="a seeded sample of N images")
-    group.add_argument("--batch", type=positive, default=50, metavar="N", help="default 50")
+    group.add_argument(
+        "--batch", type=positive, metavar="N", help="default: as the data layer says, or 50"
+    )
 
 
 def load_model(
@@ -148,6 +163,7 @@ def load_model(
         stages=tuple(args.stage),
         level=args.level,
         strict=args.strict,
+        allow_unknown=args.allow_unknown,
         require_weights=require_weights,
         max_memory=args.max_memory,
         on_warning=terminal.warn,
@@ -169,6 +185,11 @@ def refuse_transform(args: argparse.Namespace, source: Source) -> None:
     if source.as_fed and stated:
         raise UsageError(
             f"{', '.join(stated)}: `{source.path}` holds arrays, which are fed as they are"
+        )
+    order = [option for option in stated if option in ("--channel-order", "--gray")]
+    if source.planes and order:
+        raise UsageError(
+            f"{order[0]}: `{source.path}` holds planes, which are fed in the order they stand in"
         )
 
 
@@ -215,14 +236,22 @@ def data_layer(net: Net, path: str) -> DataLayer | None:
 
 def source_of(args: argparse.Namespace, net: Net) -> Source:
     """Open the data source that the arguments name, or else the net's own data layer."""
-    from cmodel.data import open_source
+    from cmodel.data import open_layer, open_source
 
     if args.data is not None:
         return open_source(args.data, labels=args.labels, root=args.root)
     layer = data_layer(net, args.model)
-    if layer is None or layer.source is None:
+    if layer is None:
         raise UsageError("the net names no images of its own", hint="name them with --data SOURCE")
-    return open_source(layer.source, labels=args.labels, root=args.root or layer.root)
+    return open_layer(layer, labels=args.labels, root=args.root)
+
+
+def batch_of(args: argparse.Namespace, net: Net) -> int:
+    """Return the batch size: the one stated, or the data layer's, or 50."""
+    if args.batch is not None:
+        return int(args.batch)
+    layer = data_layer(net, args.model)
+    return layer.batch_size if layer is not None and layer.batch_size else DEFAULT_BATCH
 
 
 def one_blob(names: Sequence[str], wanted: str | None, what: str, option: str) -> str:

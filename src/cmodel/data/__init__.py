@@ -6,6 +6,7 @@ from cmodel.data.options import (
     DataLayer,
     MeanLoader,
     merge,
+    open_layer,
     transform_from_layer,
     transform_from_options,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "Source",
     "batches",
     "merge",
+    "open_layer",
     "open_source",
     "prepare",
     "read_npy",

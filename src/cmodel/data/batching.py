@@ -76,7 +76,7 @@ def _load(
         piece = indices[start : start + count]
         items = source.read(piece)
         names = [source.names[i] for i in piece]
-        part = prepare(items, transform, input_shape, names)
+        part = prepare(items, transform, input_shape, names, planes=source.planes)
         if x is None:
             x = np.empty((len(indices), *part.shape[1:]), dtype=np.float32)
             input_shape = x.shape  # where the net states none, the first image does

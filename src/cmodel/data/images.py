@@ -116,9 +116,15 @@ def open_folder(path: Path, *, own_labels: bool, gray: bool) -> Source:
 
 
 def open_list(path: Path, *, own_labels: bool, gray: bool, root: Path | None) -> Source:
-    """Open the images of a list file; paths are relative to `root`, or to the list's folder."""
+    """Open the images of a list file.
+
+    Paths are relative to `root`, or to the list's folder, or to the working directory if the first
+    of them is there.
+    """
     listing = parse_list(decode_text(read_bytes(path, MAX_TEXT_BYTES), str(path)), str(path))
     folder = os.fspath(path.parent if root is None else root)
+    if root is None and _only_here(listing.paths[:1], path.parent):
+        folder = ""
     # os.path and not Path.is_file: lists of a million lines are checked in seconds.
     files = [os.path.join(folder, entry) for entry in listing.paths]  # noqa: PTH118
     for number, file in zip(listing.lines, files, strict=True):
@@ -132,6 +138,14 @@ def open_list(path: Path, *, own_labels: bool, gray: bool, root: Path | None) ->
     if own_labels and listing.labels is not None:
         source.set_labels(listing.labels, str(path))
     return source
+
+
+def _only_here(first: Sequence[str], folder: Path) -> bool:
+    """Whether the first file of a list is in the working directory and not in the list's folder."""
+    return any(
+        "\0" not in name and not (folder / name).is_file() and Path(name).is_file()
+        for name in first
+    )
 
 
 def decode_image(data: bytes, where: str) -> NDArray[np.uint8]:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmodel.data.arrays import is_npy, read_npy
-from cmodel.data.source import FloatArray
+from cmodel.data.source import FloatArray, Source
+from cmodel.data.sources import open_source
 from cmodel.errors import DataError, UnsupportedError, UsageError
 from cmodel.net import InputTransform
 from cmodel.proto import caffe_pb2
@@ -27,15 +28,19 @@ _SIZE = re.compile(r"([1-9][0-9]{0,5})(?:x([1-9][0-9]{0,5}))?")
 class DataLayer:
     """What a data layer says: how images are prepared, and where it takes them from.
 
+    type : of the layer.
     source : list file or database, None where the layer names none.
     root : folder that the paths in the list are relative to, None for the list's own.
     batch_size : 0 where the layer states none.
+    tops : its blobs, which HDF5 files call their datasets by.
     """
 
+    type: str
     transform: InputTransform
     source: Path | None = None
     root: Path | None = None
     batch_size: int = 0
+    tops: tuple[str, ...] = ()
 
 
 def transform_from_options(
@@ -102,6 +107,13 @@ def transform_from_layer(
     Relative paths are sought from `base_dir` (the prototxt's folder), then from the working
     directory, which is Caffe's rule. `mirror` is ignored, as Caffe does at TEST.
     """
+    if layer.type == "HDF5Data":
+        # Caffe has no transform for it.
+        hdf5 = layer.hdf5_data_param
+        source = _source(hdf5.source, base_dir)
+        return DataLayer(
+            layer.type, InputTransform(), source, None, hdf5.batch_size, tuple(layer.top)
+        )
     transform = _transform(layer.transform_param, base_dir, load_mean)
     if layer.type == "ImageData":
         images = layer.image_data_param
@@ -111,22 +123,45 @@ def transform_from_layer(
             )
         if images.new_height:
             transform = replace(transform, resize=(images.new_height, images.new_width))
-        if not images.is_color:
-            transform = replace(transform, channel_order="gray")
+        transform = replace(transform, channel_order="bgr" if images.is_color else "gray")
         root = _find(images.root_folder, base_dir) if images.root_folder else None
-        return DataLayer(transform, _find(images.source, base_dir), root, images.batch_size)
+        source = _source(images.source, base_dir)
+        return DataLayer(layer.type, transform, source, root, images.batch_size, tuple(layer.top))
+    source, batch_size = None, 0
     if layer.type == "Data":
-        data = layer.data_param
-        return DataLayer(transform, _find(data.source, base_dir), None, data.batch_size)
-    if layer.type == "MemoryData":
-        return DataLayer(transform, batch_size=layer.memory_data_param.batch_size)
-    if layer.type == "Input":
-        return DataLayer(transform)
-    raise UnsupportedError(
-        f"data layers of the type {layer.type} are not supported",
-        where=f"layer {layer.name}",
-        hint="state the transform by options, and the images by `--data`",
-    )
+        source, batch_size = _source(layer.data_param.source, base_dir), layer.data_param.batch_size
+    elif layer.type == "MemoryData":
+        batch_size = layer.memory_data_param.batch_size
+    elif layer.type not in ("Input", "WindowData"):
+        raise UnsupportedError(
+            f"data layers of the type {layer.type} are not supported",
+            where=f"layer {layer.name}",
+            hint="state the transform by options, and the images by `--data`",
+        )
+    return DataLayer(layer.type, transform, source, None, batch_size, tuple(layer.top))
+
+
+def open_layer(
+    layer: DataLayer, *, labels: str | Path | None = None, root: str | Path | None = None
+) -> Source:
+    """Open what a data layer reads; `labels` and `root` override what it says.
+
+    Raises
+    ------
+    UsageError : the layer names no source.
+    UnsupportedError : it is a WindowData layer.
+    CmodelError : as `open_source`.
+    """
+    if layer.type == "WindowData":
+        raise UnsupportedError(
+            "windows of images (WindowData) are not supported as a source",
+            hint="cut the windows out, and name the images with --data SOURCE",
+        )
+    if layer.source is None:
+        raise UsageError("the net names no images of its own", hint="name them with --data SOURCE")
+    if layer.type == "HDF5Data":
+        return open_source(layer.source, labels=labels, root=root, tops=layer.tops)
+    return open_source(layer.source, labels=labels, root=root or layer.root)
 
 
 def _transform(
@@ -143,6 +178,10 @@ def _transform(
         mean_image=mean,
         channel_order=order,
     )
+
+
+def _source(path: str, base_dir: Path) -> Path | None:
+    return _find(path, base_dir) if path else None
 
 
 def _find(path: str, base_dir: Path) -> Path:

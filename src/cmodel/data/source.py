@@ -14,7 +14,8 @@ from cmodel.errors import DataError, LimitError
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
-# An image, uint8 (H,W,3) RGB or (H,W) gray, still to be transformed; or float32 as it is fed.
+# An image, uint8 (H,W,3) RGB or (H,W) gray, still to be transformed; float32 as it is fed; or
+# planes (see `Source.planes`).
 Item = NDArray[np.uint8] | NDArray[np.float32]
 # Items one by one, or stacked along a new first axis.
 Items = Sequence[Item] | Item
@@ -32,9 +33,12 @@ class Source(ABC):
     names : one for each item, to print: a file's path in the source, or the index.
     labels : int64 (N,), or None where there are none.
     as_fed : whether items are float32 arrays that reach the net unchanged: no transform applies.
+    planes : whether items are C,H,W in the order that the net takes channels in, uint8 or float32:
+        the transform applies, except for its channel order.
     """
 
     as_fed = False
+    planes = False
 
     def __init__(self, path: Path, names: Sequence[str], *, gray: bool = False) -> None:
         if not names:
@@ -70,7 +74,7 @@ class Source(ABC):
     def read(self, indices: Sequence[int] | IntArray) -> Items:
         """Return the items at these indices, in this order."""
         items = self._read(np.asarray(indices, dtype=np.int64))
-        if not self._gray or self.as_fed:
+        if not self._gray or self.as_fed or self.planes:
             return items
         if isinstance(items, np.ndarray):
             return to_gray(items) if items.ndim == 4 else items

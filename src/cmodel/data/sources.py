@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from cmodel.caffe import HDF5_MAGIC
 from cmodel.data.archive import is_zip, open_zip
 from cmodel.data.arrays import is_npy, is_npz, open_npy, open_npz
+from cmodel.data.hdf5 import listed_hdf5, open_hdf5
 from cmodel.data.idx import GZIP_MAGIC, is_idx, open_idx
 from cmodel.data.images import is_image, open_folder, open_image, open_list
 from cmodel.data.labels import read_labels
+from cmodel.data.lmdb import FILE_NAME, is_lmdb, open_lmdb
 from cmodel.data.source import Source
 from cmodel.errors import DataError, UnsupportedError, UsageError
 
 _HEAD_BYTES = 4096
 _LFS_POINTER = b"version https://git-lfs"
-_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
 class _Opener(Protocol):
@@ -40,6 +42,7 @@ KINDS = (
     Kind("npy", is_npy, open_npy),
     Kind("npz", is_npz, open_npz),
     Kind("zip with list.txt", is_zip, open_zip),
+    Kind("LMDB", is_lmdb, open_lmdb),
     Kind("image", is_image, open_image),
 )
 
@@ -50,11 +53,12 @@ def open_source(
     labels: str | Path | None = None,
     root: str | Path | None = None,
     gray: bool = False,
+    tops: Sequence[str] = ("data", "label"),
 ) -> Source:
     """Open images or arrays, whatever they are kept in; what it is, the content tells.
 
     IDX (plain or gzip), .npy, .npz with `x` and `y`, an image file, a folder of images, Caffe's
-    ImageData list, or a zip with a list.txt.
+    ImageData list, a zip with a list.txt, Caffe's LMDB, an HDF5 file or a list of them.
 
     Parameters
     ----------
@@ -62,23 +66,24 @@ def open_source(
         .npy, or IDX.
     root : folder that the paths of a list file are relative to; the list's own if not given.
     gray : whether colour images are turned gray when they are read.
+    tops : names of the datasets of items and labels in HDF5.
 
     Raises
     ------
     DataError : it cannot be read, is of no known kind, or is damaged.
     LimitError : it unpacks to more than the limits of `cmodel.data.source`.
-    UnsupportedError : LMDB, LevelDB or HDF5.
-    MissingExtraError : images, and Pillow is not installed (raised when the first is read).
+    UnsupportedError : LevelDB.
+    MissingExtraError : images, and Pillow is not installed (raised when the first is read); HDF5,
+        and h5py is not.
     """
     path = Path(path)
     own_labels = labels is None
     try:
         if path.is_dir():
-            _refuse_database(path)
             _refuse_root(root, path)
-            source = open_folder(path, own_labels=own_labels, gray=gray)
+            source = _open_folder(path, own_labels, gray)
         else:
-            source = _open_file(path, None if root is None else Path(root), own_labels, gray)
+            source = _open_file(path, None if root is None else Path(root), own_labels, gray, tops)
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
     if labels is not None:
@@ -90,7 +95,21 @@ def open_source(
     return source
 
 
-def _open_file(path: Path, root: Path | None, own_labels: bool, gray: bool) -> Source:
+def _open_folder(path: Path, own_labels: bool, gray: bool) -> Source:
+    if (path / FILE_NAME).is_file():
+        return open_lmdb(path, own_labels=own_labels, gray=gray)
+    if (path / "CURRENT").is_file():
+        raise UnsupportedError(
+            "LevelDB is not read",
+            where=str(path),
+            hint="make an LMDB of the same images: `convert_imageset --backend lmdb`",
+        )
+    return open_folder(path, own_labels=own_labels, gray=gray)
+
+
+def _open_file(
+    path: Path, root: Path | None, own_labels: bool, gray: bool, tops: Sequence[str]
+) -> Source:
     with path.open("rb") as stream:
         head = stream.read(_HEAD_BYTES)
     if not head:
@@ -101,8 +120,9 @@ def _open_file(path: Path, root: Path | None, own_labels: bool, gray: bool) -> S
             where=str(path),
             hint="`git lfs pull` fetches it",
         )
-    if head.startswith(_HDF5_MAGIC):
-        raise UnsupportedError("HDF5 data is not read as a source of images", where=str(path))
+    if head.startswith(HDF5_MAGIC):
+        _refuse_root(root, path)
+        return open_hdf5(path, [path], tops, own_labels)
     packed = head.startswith(GZIP_MAGIC)
     if packed:
         head = _unpacked_head(path)
@@ -117,6 +137,9 @@ def _open_file(path: Path, root: Path | None, own_labels: bool, gray: bool) -> S
             where=str(path),
             notes=(f"known: {', '.join(kind.name for kind in KINDS)}, a folder, a list of images",),
         )
+    files = listed_hdf5(path, root)
+    if files is not None:
+        return open_hdf5(path, files, tops, own_labels)
     return open_list(path, own_labels=own_labels, gray=gray, root=root)
 
 
@@ -133,14 +156,3 @@ def _unpacked_head(path: Path) -> bytes:
 def _refuse_root(root: str | Path | None, path: Path) -> None:
     if root is not None:
         raise UsageError("a root folder goes with a list file only", where=str(path))
-
-
-def _refuse_database(path: Path) -> None:
-    for name, database in (("data.mdb", "LMDB"), ("CURRENT", "LevelDB")):
-        if (path / name).is_file():
-            raise UnsupportedError(
-                f"{database} is not read yet",
-                where=str(path),
-                notes=("an optional extra `lmdb` will read LMDB",),
-                hint="give the images as a folder, a list file, a zip, or an .npz",
-            )

@@ -24,6 +24,8 @@ def prepare(
     transform: InputTransform,
     input_shape: Shape | None = None,
     names: Sequence[str] = (),
+    *,
+    planes: bool = False,
 ) -> FloatArray:
     """Return items as the net is fed them, float32 (N,C,H,W).
 
@@ -34,6 +36,8 @@ def prepare(
     input_shape : shape of the net's input, (N,C,H,W); its N does not matter. None where the net
         does not declare one: then all items need to come out alike.
     names : one for each item, for the errors.
+    planes : whether items are (C,H,W), uint8 or float32, in the order that the net takes channels
+        in; they are transformed all the same, except for the channel order.
 
     Raises
     ------
@@ -44,13 +48,13 @@ def prepare(
         raise DataError("there are no images to prepare")
     first = items[0]
     if isinstance(items, np.ndarray):
-        return _prepare(items, transform, input_shape, _name(names, 0))
+        return _prepare(items, transform, input_shape, planes, _name(names, 0))
     alike = all(item.shape == first.shape and item.dtype == first.dtype for item in items)
     if alike:
-        return _prepare(np.stack(items), transform, input_shape, _name(names, 0))
+        return _prepare(np.stack(items), transform, input_shape, planes, _name(names, 0))
     parts: list[FloatArray] = []
     for i, item in enumerate(items):
-        part = _prepare(item[None], transform, input_shape, _name(names, i))
+        part = _prepare(item[None], transform, input_shape, planes, _name(names, i))
         if parts and part.shape[1:] != parts[0].shape[1:]:
             raise DataError(
                 f"{_name(names, i)} comes out as {_by(part.shape[1:])}, the ones before it as "
@@ -62,9 +66,13 @@ def prepare(
 
 
 def _prepare(
-    stack: NDArray[Any], transform: InputTransform, input_shape: Shape | None, name: str
+    stack: NDArray[Any],
+    transform: InputTransform,
+    input_shape: Shape | None,
+    planar: bool,
+    name: str,
 ) -> FloatArray:
-    if stack.dtype != np.uint8:
+    if stack.dtype != np.uint8 and not planar:
         return _as_fed(stack, input_shape, name)
     if input_shape is not None and len(input_shape) != 4:
         raise DataError(
@@ -72,7 +80,10 @@ def _prepare(
             hint="feed it a float32 array (.npy) in the shape of the input",
         )
     channels = None if input_shape is None else input_shape[1]
-    images, channels = _with_channels(stack, transform.channel_order, channels, name)
+    if planar:
+        images, channels = _from_planes(stack, transform, channels, name)
+    else:
+        images, channels = _with_channels(stack, transform.channel_order, channels, name)
     loaded = images.shape[1:3]
     if transform.resize is not None:
         if prod(transform.resize) > MAX_IMAGE_PIXELS:
@@ -92,7 +103,7 @@ def _prepare(
         )
     window = (slice(offset[0], offset[0] + size[0]), slice(offset[1], offset[1] + size[1]))
     planes = np.moveaxis(images[:, window[0], window[1]], 3, 1)
-    if planes.shape[1] == 3 and transform.channel_order != "rgb":
+    if planes.shape[1] == 3 and transform.channel_order != "rgb" and not planar:
         planes = planes[:, ::-1]
     out = np.empty((len(images), channels, *size), dtype=np.float32)
     out[...] = planes  # a gray plane is repeated
@@ -127,6 +138,18 @@ def _with_channels(
     if channels is None:
         channels = 3 if order in ("bgr", "rgb") else images.shape[3]
     return images, channels
+
+
+def _from_planes(
+    stack: NDArray[Any], transform: InputTransform, channels: int | None, name: str
+) -> tuple[NDArray[Any], int]:
+    """Return planes (N,C,H,W) as (N,H,W,C), and the number of channels to feed: all of them."""
+    found = stack.shape[1]
+    if channels not in (None, found):
+        raise DataError(f"{name} has {found} channels, the net's input has {channels}")
+    if transform.resize is not None and stack.dtype != np.uint8:
+        raise DataError(f"{name} holds floats, which cannot be resized")
+    return np.moveaxis(stack, 1, 3), found
 
 
 def _crop(

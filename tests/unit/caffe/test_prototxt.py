@@ -244,17 +244,6 @@ def test_unknown_fields_are_kept_with_their_place():
     assert (first.line, first.column) == (2, 14)
 
 
-def test_unknown_names_are_summed_up():
-    text = "layer { param { odd: 1 } param { odd: 2 } relu_parm { } }\nname_: 'x'"
-    names = module.unknown_names(parse_prototxt(text * 2))
-    assert [(item.path, item.field, item.count, item.hint) for item in names] == [
-        ("param", "odd", 4, None),
-        ("", "relu_parm", 2, "did you mean `relu_param`?"),
-        ("", "name_", 2, "did you mean `name`?"),
-    ]
-    assert names[2].first.line == 2
-
-
 def test_fork_survives_the_round_trip():
     net = net_of(UNKNOWN)
     text = print_prototxt(net)

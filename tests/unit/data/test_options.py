@@ -148,8 +148,7 @@ def test_paths_are_sought_in_the_working_directory_too(folder, tmp_path_factory,
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ('type: "HDF5Data"', UnsupportedError),
-        ('type: "WindowData"', UnsupportedError),
+        ('type: "Python"', UnsupportedError),
         ('type: "ImageData" image_data_param { new_height: 3 }', DataError),
         (
             'type: "Data" transform_param { mean_file: "mean.binaryproto" mean_value: 1 }',

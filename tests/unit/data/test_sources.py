@@ -11,7 +11,7 @@ from PIL import Image
 
 from cmodel.data import images as images_module
 from cmodel.data import open_source
-from cmodel.errors import DataError, LimitError, MissingExtraError, UnsupportedError, UsageError
+from cmodel.errors import DataError, LimitError, MissingExtraError, UsageError
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(0, 256, (5, 4, 3), dtype=np.uint8)
@@ -381,12 +381,6 @@ class TestFolder:
         with pytest.raises(DataError, match="no images"):
             open_source(tmp_path)
 
-    @pytest.mark.parametrize("name", ["data.mdb", "CURRENT"])
-    def test_databases_are_named(self, tmp_path, name):
-        (tmp_path / name).write_bytes(b"")
-        with pytest.raises(UnsupportedError, match="lmdb"):
-            open_source(tmp_path)
-
 
 class TestList:
     @pytest.fixture
@@ -544,11 +538,6 @@ class TestUnknown:
         (tmp_path / "x").write_bytes(data)
         with pytest.raises(DataError, match=rf"{words}(.|\n)*x"):
             open_source(tmp_path / "x")
-
-    def test_hdf5(self, tmp_path):
-        (tmp_path / "x.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(99))
-        with pytest.raises(UnsupportedError, match="HDF5"):
-            open_source(tmp_path / "x.h5")
 
     def test_nothing_there(self, tmp_path):
         with pytest.raises(DataError, match=r"No such file(.|\n)*gone"):
