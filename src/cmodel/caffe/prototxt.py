@@ -55,9 +55,11 @@ def read_prototxt(path: str | Path) -> ParsedNet:
         raise InputError(
             f"cannot read the prototxt: {error.strerror or error}", where=str(path)
         ) from None
-    if not data.strip():
-        raise PrototxtError("the file is empty", where=str(path))
-    return parse_prototxt(data, str(path))
+    parsed = parse_prototxt(data, str(path))
+    if not (parsed.message.ListFields() or parsed.unknown):
+        what = "holds nothing but comments" if data.strip() else "is empty"
+        raise PrototxtError(f"the file {what}", where=str(path))
+    return parsed
 
 
 def parse_prototxt(text: str | bytes, path: str = "<prototxt>") -> ParsedNet:

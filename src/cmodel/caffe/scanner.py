@@ -64,6 +64,8 @@ class Scanner:
         self._line_starts: list[int] | None = None
         if b"\0" in data[:512]:
             self.fail(0, "this is a binary file, not a prototxt", "weights are given after the net")
+        if "\0" in self.text:
+            self.fail(self.text.index("\0"), "the text holds a NUL character")
         if data.startswith(b"version https://git-lfs"):
             self.fail(
                 0, "this is a Git LFS pointer, not the file itself", "fetch it with `git lfs pull`"

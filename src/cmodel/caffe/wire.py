@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 import numpy as np
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
 
@@ -146,11 +147,30 @@ class Caffemodel:
         try:
             message.ParseFromString(data)
         except DecodeError as error:
-            raise CaffemodelError(
-                f"the message does not parse: {error}",
-                where=f"{self.path}, byte {offset}",
-                hint="the file is damaged; fetch it again",
-            ) from None
+            self._fail(f"the message does not parse: {error}", offset)
+        if not _is_text(message):
+            self._fail("a name is not UTF-8", offset)
+
+    def _fail(self, what: str, offset: int) -> NoReturn:
+        raise CaffemodelError(
+            what,
+            where=f"{self.path}, byte {offset}",
+            hint="the file is damaged; fetch it again",
+        ) from None
+
+
+def _is_text(message: Message) -> bool:
+    """Whether all strings are UTF-8; protobuf gives those that are not as bytes."""
+    for found, value in message.ListFields():
+        items = value if found.is_repeated else (value,)
+        if found.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
+            if not all(_is_text(item) for item in items):
+                return False
+        elif found.type == FieldDescriptor.TYPE_STRING and any(
+            isinstance(item, bytes) for item in items
+        ):
+            return False
+    return True
 
 
 def read_caffemodel(path: str | Path) -> Caffemodel:

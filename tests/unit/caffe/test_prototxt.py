@@ -148,6 +148,7 @@ def test_same_as_protobufs_own_parser():
         ("layer { foo { bar: 1 }", "1:23", ["end of the file"]),
         ("input_dim: 08", "1:12", ["whole number"]),
         ("input_dim: 1x", "1:12", ["runs into"]),
+        ("# " + 600 * "x" + "\n\n name: 'a\0b'", "3:10", ["NUL"]),
         ("name: '\\q'", "1:7", ["unknown escape"]),
         ("name: '\\777'", "1:7", ["above 255"]),
         ("name: '\\xff'", "1:7", ["not UTF-8"]),

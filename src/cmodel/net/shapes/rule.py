@@ -9,6 +9,7 @@ from math import prod
 from cmodel.errors import NetError
 from cmodel.net.net import Layer, Shape
 
+MAX_AXES = 32
 # Caffe counts the elements of a blob in an int.
 MAX_ELEMENTS = 2**31 - 1
 
@@ -101,6 +102,8 @@ def check_shape(where: str, shape: Shape, what: str) -> None:
     """Check that each size is positive and that the blob is not too large for Caffe."""
     if any(size < 1 for size in shape):
         raise NetError(f"{what} would have the shape {text(shape)}", where=where)
+    if len(shape) > MAX_AXES:
+        raise NetError(f"{what} would have {len(shape)} axes, Caffe allows {MAX_AXES}", where=where)
     if prod(shape) > MAX_ELEMENTS:
         raise NetError(
             f"{what} of shape {text(shape)} would have {prod(shape):,} elements; "
