@@ -1,0 +1,315 @@
+"""The JavaScript reader against the Python one: the same names, shapes and bits."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.nets import make_net, toy_net
+from tests.unit.container.making import every_form, more_forms, packed, rotated_forms, write
+
+from cmodel import container
+from cmodel.net import InputTransform, Net
+from cmodel.tensors import Dense, Form, Product, Sparse, crc32_of, crc32_of_values
+
+ROOT = Path(__file__).resolve().parents[2]
+READERS = ROOT / "spec/readers/js"
+EXAMPLE = ROOT / "examples/lenet-fashion"
+NODE = shutil.which("node")
+NAMES = {
+    "bad-signature",
+    "bad-version",
+    "bad-header",
+    "truncated",
+    "trailing-data",
+    "checksum",
+    "bad-manifest",
+    "bad-stream",
+    "unknown-feature",
+    "limit-memory",
+}
+
+pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed")
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run node with these arguments."""
+    command = [str(NODE), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def read(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command cmodel-read."""
+    return run(READERS / "cmodel-read.mjs", *arguments)
+
+
+def evaluate(script: str, *arguments: object) -> dict[str, object]:
+    """Open the file that is the first argument as `container`, and return what `script` gives."""
+    text = f"""
+        import {{ readFileSync }} from "node:fs";
+        import {{ open }} from {json.dumps((READERS / "cmodel-reader.mjs").as_uri())};
+        const container = await open(readFileSync(process.argv[1]));
+        const result = (() => {{ {script} }})();
+        console.log(JSON.stringify(result));
+    """
+    done = run("--input-type=module", "-e", text, "--", *arguments)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def described(name: str, form: Form) -> dict[str, object]:
+    """Return what a reader says of a tensor."""
+    if isinstance(form, Product) and form.rotation is not None:
+        blocks = form.blocks()
+        size = form.rotation.shape[0]
+        return {
+            f"{name}:blocks": {
+                "shape": [blocks.size // size, size],
+                "crc32": f"{crc32_of(form):08x}",
+            },
+            f"{name}:rotation": {
+                "shape": [size, size],
+                "crc32": f"{crc32_of_values(form.rotation):08x}",
+            },
+        }
+    return {name: {"shape": list(form.shape), "crc32": f"{crc32_of(form):08x}"}}
+
+
+def expected(net: Net) -> dict[str, object]:
+    """Return what a reader says of all tensors of a net."""
+    tensors: dict[str, object] = {}
+    for name, form in net.parameters.items():
+        tensors |= described(name, form)
+    if net.transform is not None and net.transform.mean_image is not None:
+        tensors |= described(":mean", Dense(net.transform.mean_image))
+    return tensors
+
+
+def assert_agrees(path: Path) -> None:
+    done = read(path)
+    assert done.returncode == 0, done.stderr
+    tensors = json.loads(done.stdout)["tensors"]
+    wanted = expected(container.read(path))
+    assert tensors == wanted
+    assert list(tensors) == list(wanted)
+
+
+@pytest.mark.parametrize("make", [toy_net, every_form, more_forms, rotated_forms])
+def test_every_form_is_the_same(tmp_path, make):
+    assert_agrees(write(tmp_path / "x.cmodel", packed(make())))
+
+
+@pytest.mark.parametrize("preset", ["deep-compression", "kmeans-huffman", "linear8"])
+def test_the_packed_example_is_the_same(tmp_path, preset):
+    path = tmp_path / "x.cmodel"
+    model = [EXAMPLE / "deploy.prototxt", EXAMPLE / "lenet_fashion.caffemodel"]
+    command = [sys.executable, "-m", "cmodel", "pack", *model, "-o", path, "--preset", preset, "-q"]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    assert_agrees(path)
+
+
+def test_bits_of_special_values_are_kept(tmp_path):
+    words = np.array([0x7F800001, 0xFFC12345, 0x80000000, 1, 0xFF800000, 0x00000000], np.uint32)
+    net = toy_net()
+    net.parameters["fc/1"] = Dense(words.view(np.float32))
+    net.parameters["conv/1"] = Dense(
+        np.array([0x7C01, 0x8001, 0x03FF, 0xFC00], np.uint16).view(np.float16)
+    )
+    path = write(tmp_path / "x.cmodel", packed(net))
+    assert_agrees(path)
+    script = """
+        const bits = (name) => Array.from(new Uint32Array(container.decode(name).buffer));
+        return { fc: bits("fc/1"), conv: bits("conv/1") };
+    """
+    got = evaluate(script, path)
+    assert got["fc"] == words.tolist()
+    assert got["conv"] == [0x7F802000, 0xB3800000, 0x387FC000, 0xFF800000]
+
+
+def test_every_half_is_widened_exactly(tmp_path):
+    halves = np.arange(65536, dtype=np.uint16).view(np.float16)
+    text = 'layer { name: "p" type: "Parameter" top: "p" }'
+    path = write(tmp_path / "x.cmodel", packed(make_net(text, {"p": [Dense(halves)]})))
+    assert_agrees(path)
+
+
+def test_everything_beside_the_tensors_is_exposed(tmp_path):
+    net = toy_net()
+    mean = np.arange(3 * 8 * 8, dtype=np.float32).reshape(3, 8, 8)
+    net.transform = InputTransform(
+        resize=(10, 12), crop=(8, 8), scale=(0.5,), mean_image=mean, channel_order="rgb"
+    )
+    net.labels = ("cat", "dog é")
+    net.notes = {"recipe": {"name": "x"}}
+    path = write(tmp_path / "x.cmodel", packed(net))
+    assert_agrees(path)
+    script = """
+        const { transform, labels, notes, network } = container;
+        const layers = network.layers.map(({ raw, ...layer }) => ({ ...layer, size: raw.length }));
+        return { transform, labels, notes, name: network.name, layers };
+    """
+    got = evaluate(script, path)
+    assert got["labels"] == ["cat", "dog é"]
+    assert got["notes"] == {"recipe": {"name": "x"}}
+    assert got["transform"] == {
+        "resizeHeight": 10,
+        "resizeWidth": 12,
+        "cropHeight": 8,
+        "cropWidth": 8,
+        "scale": [0.5],
+        "meanValue": [],
+        "channelOrder": "RGB",
+    }
+    assert got["name"] == "toy"
+    conv = got["layers"][1]
+    assert (conv["name"], conv["type"], conv["bottoms"], conv["tops"]) == (
+        "conv",
+        "Convolution",
+        ["data"],
+        ["conv"],
+    )
+    assert conv["parameters"] == ["conv/0", "conv/1"]
+    assert conv["size"] == net.layers[1].param.ByteSize()
+
+
+def test_hostile_and_repeated_layer_names(tmp_path):
+    names = ["__proto__", "constructor", "a", "a", "a#2", "a", 'é\\n\\"', ""]
+    text = "".join(
+        f'layer {{ name: "{name}" type: "Parameter" top: "t{i}" }}' for i, name in enumerate(names)
+    )
+    keys = ["__proto__", "constructor", "a", "a#3", "a#2", "a#4", 'é\n"', ""]
+    rng = np.random.default_rng(0)
+    blobs = {key: [Dense(rng.normal(size=3).astype(np.float32))] for key in keys}
+    path = write(tmp_path / "x.cmodel", packed(make_net(text, blobs)))
+    assert_agrees(path)
+    assert [f"{key}/0" for key in keys] == list(json.loads(read(path).stdout)["tensors"])
+
+
+def test_a_shared_parameter_is_listed_under_its_owner(tmp_path):
+    text = """
+        layer { name: "a" type: "InnerProduct" bottom: "x" top: "a" param { name: "w" } }
+        layer { name: "b" type: "InnerProduct" bottom: "x" top: "b" param { name: "w" } }
+    """
+    values = np.arange(6, dtype=np.float32)
+    net = make_net(text, {"a": [Dense(values)], "b": []})
+    net.layers[1].parameters.append("a/0")
+    path = write(tmp_path / "x.cmodel", packed(net))
+    assert_agrees(path)
+    script = "return container.network.layers.map((layer) => layer.parameters);"
+    assert evaluate(script, path) == [["a/0"], ["a/0"]]
+
+
+def test_a_rotated_product_is_multiplied_out_on_request(tmp_path):
+    net = rotated_forms()
+    path = write(tmp_path / "x.cmodel", packed(net))
+    got = evaluate('return Array.from(container.decode("fc/0"));', path)
+    want = net.parameters["fc/0"].to_dense().ravel()
+    assert np.allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], *names: str) -> None:
+    assert done.returncode == 3, done.stderr
+    assert done.stdout == ""
+    name, _, explanation = done.stderr.partition(": ")
+    assert name in (names or NAMES), done.stderr
+    assert explanation.strip()
+    assert done.stderr.count("\n") == 1
+
+
+def test_limits(tmp_path):
+    path = write(tmp_path / "x.cmodel", packed(toy_net()))
+    total = 4 * (4 * 27 + 4 + 6 * 144 + 6)
+    largest = 4 * 6 * 144
+    assert read("--max-memory", total, path).returncode == 0
+    assert_refused(read("--max-memory", total - 1, path), "limit-memory")
+    assert read("--max-tensor", largest, path).returncode == 0
+    assert_refused(read("--max-tensor", largest - 1, path), "limit-memory")
+
+
+def test_a_large_tensor_in_few_bytes_is_refused_before_it_is_made(tmp_path):
+    text = 'layer { name: "p" type: "Parameter" top: "p" }'
+    form = zeros(1 << 27)
+    path = write(tmp_path / "x.cmodel", packed(make_net(text, {"p": [form]})))
+    assert path.stat().st_size < 300
+    assert_refused(read(path), "limit-memory")
+    assert read("--max-tensor", 1 << 29, path).returncode == 0
+
+
+def zeros(size: int) -> Form:
+    """Return a sparse tensor without stored elements."""
+    return Sparse((size,), np.zeros(0, np.int64), Dense(np.zeros(0, np.float32)))
+
+
+def test_wrong_calls():
+    assert read().returncode == 2
+    assert read("--nothing", "x").returncode == 2
+    assert read("--max-memory", "much", "x").returncode == 2
+    done = read("/nowhere/at-all.cmodel")
+    assert done.returncode == 3
+    assert done.stderr.startswith("input: ")
+
+
+# Many damaged files are read by one process: to start node a thousand times takes a minute.
+DAMAGE = """
+    import { readFileSync } from "node:fs";
+    import { CmodelError, open } from READER;
+    const lines = [];
+    for (const path of readFileSync(process.argv[1], "utf8").trim().split("\\n")) {
+      try {
+        const container = await open(readFileSync(path));
+        container.verify();
+        for (const part of container.decodeAll()) part;
+        lines.push("fine");
+      } catch (error) {
+        lines.push(error instanceof CmodelError ? error.name : `${error.stack}`);
+      }
+    }
+    console.log(JSON.stringify(lines));
+"""
+
+
+def outcomes(tmp_path: Path, files: list[bytes]) -> list[str]:
+    """Read each file and return its error's name, or "fine"."""
+    paths = [write(tmp_path / f"{i}.cmodel", data) for i, data in enumerate(files)]
+    listing = write(tmp_path / "files.txt", "\n".join(map(str, paths)).encode())
+    script = DAMAGE.replace("READER", json.dumps((READERS / "cmodel-reader.mjs").as_uri()))
+    done = run("--input-type=module", "-e", script, "--", listing)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("make", [every_form, more_forms, rotated_forms])
+def test_each_flipped_byte_is_noticed(tmp_path, make):
+    data = packed(make())
+    rng = random.Random(0)
+    places = [*range(200), *rng.sample(range(200, len(data)), 200)]
+    flipped = []
+    for place in places:
+        copy = bytearray(data)
+        copy[place] ^= 1 << rng.randrange(8)
+        flipped.append(bytes(copy))
+    names = outcomes(tmp_path, flipped)
+    assert set(names) <= NAMES
+    assert {"bad-signature", "bad-version", "checksum"} <= set(names)
+
+
+def test_each_truncation_and_extension_is_noticed(tmp_path):
+    data = packed(more_forms())
+    rng = random.Random(0)
+    sizes = [*range(1, 100), *rng.sample(range(100, len(data)), 100)]
+    assert set(outcomes(tmp_path, [data[:size] for size in sizes])) == {"truncated"}
+    assert outcomes(tmp_path, [data + b"\0", data + data]) == ["trailing-data"] * 2
+
+
+def test_a_damaged_file_prints_its_name_only(tmp_path):
+    data = packed(toy_net())
+    assert_refused(read(write(tmp_path / "a.cmodel", data[:-1])), "truncated")
+    assert_refused(read(write(tmp_path / "b.cmodel", data[:-1] + b"\xaa")), "checksum")
+    assert_refused(read(write(tmp_path / "c.cmodel", b"PK" + data)), "bad-signature")
+    assert_refused(read(write(tmp_path / "d.cmodel", b"")), "bad-signature", "truncated")
