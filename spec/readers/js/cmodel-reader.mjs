@@ -184,7 +184,7 @@ function parseLayout(bytes) {
   if (size > stated) refuse("trailing-data", `the file has ${size} bytes instead of ${stated}`);
   if (count < 1 || count > MAX_SECTIONS) refuse("bad-header", `${count} sections`);
   const tableEnd = HEADER_SIZE + ENTRY_SIZE * count;
-  if (tableEnd > size) refuse("bad-header", "the section table does not fit into the file");
+  if (tableEnd > size) refuse("truncated", "the file ends within its section table");
   const table = bytes.subarray(HEADER_SIZE, tableEnd);
   if (crc32(table, crc32(bytes.subarray(0, 28))) !== crc) {
     refuse("checksum", "the header and section table are damaged");
@@ -380,6 +380,11 @@ function parseManifest(bytes) {
     refuse("unknown-feature", `the file needs the feature ${JSON.stringify(manifest.required[0])}`);
   }
   manifest.network = parseNetwork(joined(networks) ?? new Uint8Array(0));
+  for (const { layer, path } of manifest.unknown) {
+    if (layer > manifest.network.layers.length) {
+      refuse("bad-manifest", `the unknown field ${JSON.stringify(path)} is of no layer`);
+    }
+  }
   manifest.transform = transforms.length ? parseTransform(joined(transforms)) : undefined;
   return manifest;
 }
@@ -511,7 +516,7 @@ function parseDirectory(bytes, network, dataSizes) {
     if (Math.floor(head / 2) % 2) {
       closeSection();
       streams.at = 0;
-      if (++streams.section >= dataSizes.length) refuse("bad-manifest", "a data section lacks");
+      if (++streams.section >= dataSizes.length) refuse("bad-manifest", "there are too few data sections");
     } else if (i === 0) refuse("bad-manifest", "the first tensor begins no data section");
     tensors.push(parseTensor(cursor, network, streams, layer, blob));
     if (streams.at > dataSizes[streams.section]) {
@@ -541,23 +546,24 @@ function parseTensor(cursor, network, streams, layer, blob) {
 
 /** Give each layer the names of its parameters, stored and shared. */
 function linkParameters(layers, tensors) {
-  for (const { layer, blob, name } of tensors) {
-    if (layer < layers.length) layers[layer].parameters[blob] = name;
-  }
+  const blobs = layers.map(() => new Map()); // of each layer: blob -> name
+  for (const { layer, blob, name } of tensors) blobs[layer]?.set(blob, name);
   const owners = new Map(); // parameter name -> the first layer that has it, and which blob it is
   for (const layer of layers) {
+    const own = blobs[layer.index];
     layer.params.forEach((param, k) => {
       if (!param) return;
       const owner = owners.get(param);
       if (!owner) owners.set(param, { layer, k });
       else if (owner.layer !== layer) {
-        if (layer.parameters[k]) refuse("bad-manifest", `${layer.parameters[k]} is stored twice`);
+        if (own.has(k)) refuse("bad-manifest", `${own.get(k)} is stored twice`);
         const shared = owner.layer.parameters[owner.k];
-        if (shared) layer.parameters[k] = shared;
+        if (shared) own.set(k, shared);
       }
     });
-    for (let k = 0; k < layer.parameters.length; k++) {
-      if (!layer.parameters[k]) refuse("bad-manifest", `${layer.key}/${k} lacks`);
+    for (let k = 0; k < own.size; k++) {
+      if (!own.has(k)) refuse("bad-manifest", `${layer.key}/${k} is missing`);
+      layer.parameters.push(own.get(k));
     }
   }
 }
@@ -624,6 +630,9 @@ function parseLinear(cursor, streams, form, variant) {
   const range = INTEGER_TYPES[variant & 3];
   const groups = parseGroups(cursor, variant & 4, form.elements);
   const lowest = cursor.zigzag();
+  if (lowest < range.min || lowest > range.max) {
+    refuse("bad-manifest", `the lowest integer, ${lowest}, is not of type ${range.name}`);
+  }
   const scales = parseForm(cursor, streams, [groups], ["Dense"]);
   let zeros;
   if (variant & 8) {
@@ -646,6 +655,7 @@ function parseSparse(cursor, streams, form, variant, shape) {
   if (!height || !width || rows % height || columns % width) {
     refuse("bad-manifest", `blocks of ${height} x ${width} do not divide ${rows} x ${columns}`);
   }
+  if (variant & 1 && height * width === 1) refuse("bad-manifest", "blocks of 1 x 1 are stated");
   const grid = { rows: rows / height, columns: columns / width };
   grid.size = product(grid.rows, grid.columns);
   const count = cursor.varint();
