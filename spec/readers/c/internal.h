@@ -1,0 +1,291 @@
+/* What the chapters share. Functions that can fail return a status after they have filled in the error. */
+#ifndef CMODEL_INTERNAL_H
+#define CMODEL_INTERNAL_H
+
+#include "cmodel_reader.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Sums of Product forms are float64: x87 registers would round them twice. */
+#include <float.h>
+#if FLT_EVAL_METHOD == 2
+#error "Compile with SSE2 arithmetic: -msse2 -mfpmath=sse"
+#endif
+
+#if defined(__GNUC__)
+#define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
+#else
+#define PRINTF_LIKE(text, first)
+#endif
+
+/* Leave the function with the status of what went wrong. */
+#define TRY(call)                                                                                          \
+    do {                                                                                                   \
+        cmodel_status try_status = (call);                                                                 \
+        if (try_status != CMODEL_OK)                                                                       \
+            return try_status;                                                                             \
+    } while (0)
+
+#define LARGEST_SIZE (UINT64_C(1) << 53)
+
+typedef struct {
+    const uint8_t *data;
+    size_t size;
+} bytes;
+
+typedef struct {
+    uint32_t after[8][256]; /* [k][b]: the byte b, followed by k bytes of zero */
+} crc_tables;
+
+typedef struct {
+    cmodel_error *error;
+    const crc_tables *crc;
+    uint64_t max_memory;
+} context;
+
+/* 1. Conventions (conventions.c, inflate.c) */
+
+cmodel_status fail(const context *c, cmodel_status status, const char *format, ...) PRINTF_LIKE(3, 4);
+
+uint16_t load16(const uint8_t *data);
+uint32_t load32(const uint8_t *data);
+uint64_t load64(const uint8_t *data);
+
+void crc_make(crc_tables *tables);
+uint32_t crc_of(const crc_tables *tables, bytes data);
+/* `values` are `count` float32 in the byte order of the machine. */
+uint32_t crc_of_values(const crc_tables *tables, const void *values, uint64_t count);
+
+/* false where the product is above LARGEST_SIZE; both factors are at most that. */
+bool multiply(uint64_t a, uint64_t b, uint64_t *product);
+
+/* Take from the front of `input`; false where there are not enough bytes or the varint is not allowed.
+ * A plain varint has at most 10 bytes; a shortest one has no needless byte and is at most `largest`. */
+bool take_bytes(bytes *input, uint64_t size, bytes *taken);
+bool take_u8(bytes *input, uint8_t *value);
+bool take_varint(bytes *input, uint64_t *value);
+bool take_shortest(bytes *input, uint64_t largest, uint64_t *value);
+
+/* Bits, LSB-first. Beyond the end there are zeros: `bits_over` tells. */
+typedef struct {
+    bytes input;
+    size_t next; /* byte that comes into `held` next */
+    uint64_t held;
+    unsigned count; /* bits in `held` */
+    uint64_t overdrawn; /* zeros that came into `held` from beyond the end */
+} bit_reader;
+
+bit_reader bits_of(bytes input);
+void bits_fill(bit_reader *reader); /* at least 32 bits are held */
+uint32_t bits_take(bit_reader *reader, unsigned count); /* up to 24 */
+bool bits_over(const bit_reader *reader); /* more was taken than there is */
+/* Whether all bytes are taken, but for fewer than 8 bits, which are zero. */
+bool bits_at_end(const bit_reader *reader);
+/* Go to the next whole byte and return the bytes from there on. */
+bytes bits_rest(const bit_reader *reader);
+
+/* A NULL means the limit or the end of memory, and the error is filled in. `size` is at least 1 byte. */
+void *allocate(const context *c, uint64_t count, size_t item);
+/* Give the array `*items` room for `used + 1` items, within the memory limit. */
+cmodel_status grow(const context *c, void *items, size_t *room, size_t used, size_t item);
+
+/* Decode raw DEFLATE that has exactly `size` bytes decoded. */
+cmodel_status inflate_exactly(const context *c, bytes input, uint8_t *output, size_t size);
+
+/* 2. The file (file.c) */
+
+typedef struct {
+    unsigned type;
+    unsigned flags;
+    uint32_t crc;
+    uint64_t decoded_size;
+    bytes stored;
+    bool checked;
+} section;
+
+typedef struct {
+    section *sections;
+    size_t count;
+} section_table;
+
+enum { SECTION_MANIFEST = 1, SECTION_DATA = 2, SECTION_NOTES = 3, SECTION_LABELS = 4 };
+enum { SECTION_DEFLATED = 1, SECTION_ANCILLARY = 0x8000 };
+
+cmodel_status read_file(const context *c, bytes file, section_table *table);
+cmodel_status check_section(const context *c, section *section, size_t index);
+
+/* 3. The manifest (manifest.c) */
+
+typedef struct {
+    bytes name;
+    uint32_t number; /* 2 and up where the name is taken: name#number */
+    uint32_t last;   /* last number given to a layer of this key as its name */
+    size_t parameters; /* first of its named parameters */
+} layer;
+
+typedef struct {
+    bytes name;
+    uint64_t blob;
+    size_t layer;
+    size_t owner; /* index of the first parameter of this name in the network */
+} named_parameter;
+
+typedef struct {
+    uint8_t *text; /* what was deflated; NULL where the manifest is not */
+    layer *layers;
+    size_t layer_count, layer_room;
+    named_parameter *parameters;
+    size_t parameter_count, parameter_room;
+    bool has_directory, has_mean_values;
+    bytes directory;
+} manifest;
+
+cmodel_status read_manifest(const context *c, const section *section, manifest *manifest);
+void free_manifest(manifest *manifest);
+
+/* 4. The tensor directory (names.c, directory.c) */
+
+/* A set of names, each with the index of who has it; a balanced tree, so that no choice of names makes it
+ * slow. A name is a byte string, followed by # and the number where that is not 0. */
+typedef struct {
+    bytes name;
+    uint32_t number;
+    uint32_t item, left, right, level;
+} name_node;
+
+typedef struct {
+    name_node *nodes; /* node 0 is the empty tree */
+    size_t count, room;
+    uint32_t root;
+} name_tree;
+
+#define NO_ITEM UINT32_MAX
+
+cmodel_status names_start(const context *c, name_tree *tree);
+uint32_t names_find(const name_tree *tree, bytes name, uint32_t number);
+cmodel_status names_add(const context *c, name_tree *tree, bytes name, uint32_t number, uint32_t item);
+size_t name_suffix(uint32_t number, char suffix[16]);
+
+cmodel_status name_layers(const context *c, manifest *manifest);
+
+typedef struct {
+    uint64_t layer;
+    uint64_t blob;
+    bytes entry;  /* its shape and what follows in the directory */
+    bytes data;   /* its streams and what follows in the section */
+    size_t section;
+} tensor_place;
+
+typedef struct {
+    tensor_place *tensors;
+    size_t count, room;
+} directory;
+
+/* 5. Forms (forms.c, decode.c) */
+
+typedef struct {
+    unsigned coder, width, bits;
+    uint64_t count;
+    bytes stream;
+} integer_stream;
+
+typedef struct form {
+    cmodel_form kind;
+    unsigned variant;
+    uint64_t elements;
+    struct form *inner;
+    bytes stream; /* words, a bitmap or a mask */
+    integer_stream integers;
+    uint64_t groups, entries;                                  /* Codebook, Linear, Product */
+    int64_t lowest, base;                                      /* Linear */
+    integer_stream low, high;
+    uint64_t rows, columns, height, width, count;              /* Sparse */
+    unsigned gap_bits;
+    unsigned axes[CMODEL_MAX_RANK];                            /* Product */
+    uint64_t stages, blocks, dimension, depth;
+    struct form *rotation;
+    uint64_t buckets;                                          /* Hashed */
+    uint32_t seed;
+} form;
+
+typedef struct {
+    unsigned rank;
+    uint64_t shape[CMODEL_MAX_RANK];
+    uint64_t elements;
+    uint32_t crc;
+    uint64_t largest_inner; /* elements of the largest form within the form */
+    form forms[4];          /* the tensor's own is the first; no grammar gives more */
+    unsigned form_count;
+} tensor_entry;
+
+/* Read an entry and allot the streams: `entry` and `data` move on. */
+cmodel_status read_entry(const context *c, bytes *entry, bytes *data, tensor_entry *tensor);
+
+cmodel_status read_directory(const context *c, const manifest *manifest, const section_table *table,
+                             directory *directory);
+
+/* `output` has room for the elements of the form, as float32 bit patterns in the machine's byte order. */
+cmodel_status decode_form(const context *c, const tensor_entry *tensor, const form *form, void *output);
+
+/* 6. Streams (integers.c) */
+
+#define CHUNK_SMALL 4096u
+
+typedef struct {
+    uint16_t symbol[2048];
+    uint8_t length[2048];
+} huffman_table;
+
+typedef struct {
+    uint16_t symbol[4096];
+    uint16_t frequency[2048];
+    uint16_t first[2048];
+} rans_table;
+
+/* A stream of integers, decoded a block at a time: memory does not grow with their number. */
+typedef struct {
+    const context *c;
+    integer_stream source;
+    uint64_t left; /* not yet decoded */
+    bool constant;
+    uint16_t value;
+    bit_reader bits;         /* packed */
+    bool wide;               /* rANS */
+    unsigned chunk_log;
+    bytes jumps, payload;    /* of the chunks to come */
+    uint16_t *block;
+    size_t block_size, block_count, block_next;
+    union {
+        huffman_table huffman;
+        rans_table rans;
+    } table;
+} integers;
+
+/* Open for reading from the first integer on. `*opened` is NULL where it fails. */
+cmodel_status integers_open(const context *c, const integer_stream *source, integers **opened);
+void integers_close(integers *stream);
+cmodel_status integers_refill(integers *stream);
+
+static inline cmodel_status integers_next(integers *stream, uint32_t *value) {
+    if (stream->block_next == stream->block_count)
+        TRY(integers_refill(stream));
+    *value = stream->block[stream->block_next++];
+    return CMODEL_OK;
+}
+
+/* 7. Huffman streams (huffman.c), 8. rANS streams (rans.c): a table from the front of `input`; `*constant`
+ * says that it alone gives every integer. Then each chunk. */
+
+cmodel_status huffman_read_table(integers *stream, bytes *input);
+cmodel_status huffman_chunk(const integers *stream, bytes chunk, uint16_t *output, size_t count);
+cmodel_status rans_read_table(integers *stream, bytes *input);
+cmodel_status rans_chunk(const integers *stream, bytes chunk, uint16_t *output, size_t count);
+
+/* 9. Mask streams (mask.c): set the bits of a bitmap of rows x columns bits that is all zero. */
+
+cmodel_status mask_decode(const context *c, bytes stream, uint64_t rows, uint64_t columns, uint64_t count,
+                          uint8_t *bitmap);
+
+#endif
