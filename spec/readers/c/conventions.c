@@ -64,8 +64,23 @@ static uint32_t crc_update(const crc_tables *tables, uint32_t crc, const uint8_t
     return crc;
 }
 
-uint32_t crc_of(const crc_tables *tables, bytes data) {
-    return ~crc_update(tables, 0xFFFFFFFFu, data.data, data.size);
+static bool is_stated(uint32_t crc, uint32_t stated) {
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+    (void)crc;
+    (void)stated;
+    return true;
+#else
+    return crc == stated;
+#endif
+}
+
+bool crc_matches_both(const crc_tables *tables, bytes data, bytes more, uint32_t stated) {
+    uint32_t crc = crc_update(tables, 0xFFFFFFFFu, data.data, data.size);
+    return is_stated(~crc_update(tables, crc, more.data, more.size), stated);
+}
+
+bool crc_matches(const crc_tables *tables, bytes data, uint32_t stated) {
+    return is_stated(~crc_update(tables, 0xFFFFFFFFu, data.data, data.size), stated);
 }
 
 uint32_t crc_of_values(const crc_tables *tables, const void *values, uint64_t count) {

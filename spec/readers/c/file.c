@@ -1,18 +1,16 @@
 /* Chapter 2: signature, header, section table, padding. */
 #include "internal.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { HEADER_SIZE = 32, ENTRY_SIZE = 32, MAJOR = 0, MINOR = 2, LARGEST_ALIGNMENT_LOG = 12, MOST_SECTIONS = 65536 };
 
 #define LARGEST_TEXT (UINT64_C(64) << 20)
 
-/* A NULL pointer of no bytes never gets into memcmp or pointer arithmetic from here on. */
 static cmodel_status read_header(const context *c, bytes file, uint32_t *count) {
     static const uint8_t signature[8] = {0x89, 0x43, 0x4D, 0x44, 0x0D, 0x0A, 0x1A, 0x0A};
     size_t compared = file.size < sizeof signature ? file.size : sizeof signature;
-    if (compared > 0 && memcmp(file.data, signature, compared) != 0)
+    if (compared == 0 || memcmp(file.data, signature, compared) != 0)
         return fail(c, CMODEL_BAD_SIGNATURE, "this is not a cmodel container");
     if (file.size >= 10 && (file.data[8] != MAJOR || file.data[9] != MINOR))
         return fail(c, CMODEL_BAD_VERSION, "the file has version %d.%d, this reader knows %d.%d", file.data[8],
@@ -30,18 +28,10 @@ static cmodel_status read_header(const context *c, bytes file, uint32_t *count) 
     if (*count < 1 || *count > MOST_SECTIONS)
         return fail(c, CMODEL_BAD_HEADER, "%lu sections", (unsigned long)*count);
     if ((file.size - HEADER_SIZE) / ENTRY_SIZE < *count)
-        return fail(c, CMODEL_BAD_HEADER, "the section table is longer than the file");
+        return fail(c, CMODEL_TRUNCATED, "the section table is longer than the file");
 
-    size_t table_size = (size_t)*count * ENTRY_SIZE;
-    uint8_t *checked = allocate(c, 28 + (uint64_t)table_size, 1);
-    if (checked == NULL)
-        return CMODEL_LIMIT_MEMORY;
-    memcpy(checked, file.data, 28);
-    memcpy(checked + 28, file.data + HEADER_SIZE, table_size);
-    bytes covered = {checked, 28 + table_size};
-    uint32_t crc = crc_of(c->crc, covered);
-    free(checked);
-    if (crc != load32(file.data + 28))
+    bytes fields = {file.data, 28}, table = {file.data + HEADER_SIZE, (size_t)*count * ENTRY_SIZE};
+    if (!crc_matches_both(c->crc, fields, table, load32(file.data + 28)))
         return fail(c, CMODEL_CHECKSUM, "the CRC-32 of header and section table does not match");
     if (file.data[10] > LARGEST_ALIGNMENT_LOG || file.data[11] != 0 || load32(file.data + 24) != 0)
         return fail(c, CMODEL_BAD_HEADER, "alignment or a field that must be zero");
@@ -68,7 +58,7 @@ static cmodel_status check_entry(const context *c, const section *section, size_
     if (section->decoded_size > LARGEST_SIZE)
         return fail(c, CMODEL_BAD_HEADER, "section %zu: its decoded size is above 2^53", index);
     if (known && section->type != SECTION_DATA && section->decoded_size > LARGEST_TEXT)
-        return fail(c, CMODEL_BAD_HEADER, "section %zu: its decoded size is above 64 MiB", index);
+        return fail(c, CMODEL_LIMIT_MEMORY, "section %zu: its decoded size is above 64 MiB", index);
     return CMODEL_OK;
 }
 
@@ -117,7 +107,7 @@ cmodel_status read_file(const context *c, bytes file, section_table *table) {
 }
 
 cmodel_status check_section(const context *c, section *section, size_t index) {
-    if (!section->checked && crc_of(c->crc, section->stored) != section->crc)
+    if (!section->checked && !crc_matches(c->crc, section->stored, section->crc))
         return fail(c, CMODEL_CHECKSUM, "the CRC-32 of section %zu does not match", index);
     section->checked = true;
     return CMODEL_OK;

@@ -155,6 +155,8 @@ static cmodel_status read_sparse_grid(const reader *r, form *form) {
         TRY(read_range(r, 1, LARGEST_SIZE, &form->width, "blocks of no columns"));
         if (form->rows % form->height != 0 || form->columns % form->width != 0)
             return contradicts(r, "the blocks do not divide the matrix");
+        if (form->height == 1 && form->width == 1)
+            return contradicts(r, "blocks of one element are not stated");
     }
     form->rows /= form->height; /* from here on those of the grid */
     form->columns /= form->width;

@@ -33,7 +33,7 @@ static cmodel_status next_chunk(integers *s, size_t count) {
     if (take_bytes(&s->jumps, 8, &entry)) {
         if (!take_bytes(&s->payload, load32(entry.data), &chunk))
             return bad(s->c, "a chunk goes beyond the end of its stream");
-        if (crc_of(s->c->crc, chunk) != load32(entry.data + 4))
+        if (!crc_matches(s->c->crc, chunk, load32(entry.data + 4)))
             return fail(s->c, CMODEL_CHECKSUM, "the CRC-32 of a chunk does not match");
         if (s->left == count && s->payload.size > 0)
             return bad(s->c, "bytes follow the last chunk of a stream");

@@ -54,7 +54,9 @@ uint32_t load32(const uint8_t *data);
 uint64_t load64(const uint8_t *data);
 
 void crc_make(crc_tables *tables);
-uint32_t crc_of(const crc_tables *tables, bytes data);
+/* Whether the CRC-32 is the one stated. In the fuzzer's build it always is, so that changes get further. */
+bool crc_matches(const crc_tables *tables, bytes data, uint32_t stated);
+bool crc_matches_both(const crc_tables *tables, bytes data, bytes more, uint32_t stated);
 /* `values` are `count` float32 in the byte order of the machine. */
 uint32_t crc_of_values(const crc_tables *tables, const void *values, uint64_t count);
 
@@ -138,6 +140,7 @@ typedef struct {
     size_t layer_count, layer_room;
     named_parameter *parameters;
     size_t parameter_count, parameter_room;
+    uint32_t unknown_layer; /* the largest that has unknown fields, counted from 1 */
     bool has_directory, has_mean_values;
     bytes directory;
 } manifest;

@@ -10,6 +10,7 @@ enum { DEEPEST = 100, VARINT = 0, FIXED64 = 1, BYTES = 2, GROUP = 3, GROUP_END =
 typedef struct {
     uint32_t number;
     unsigned wire;
+    uint64_t value; /* of wire type VARINT, or the size of BYTES */
     bytes data; /* of wire type BYTES, else empty */
 } field;
 
@@ -27,14 +28,13 @@ static cmodel_status read_tag(const context *c, bytes *input, field *field) {
 }
 
 static cmodel_status read_value(const context *c, bytes *input, field *field) {
-    uint64_t size;
     bytes skipped;
     bool good;
     field->data.data = NULL;
     field->data.size = 0;
     switch (field->wire) {
     case VARINT:
-        good = take_varint(input, &size);
+        good = take_varint(input, &field->value);
         break;
     case FIXED64:
         good = take_bytes(input, 8, &skipped);
@@ -43,7 +43,7 @@ static cmodel_status read_value(const context *c, bytes *input, field *field) {
         good = take_bytes(input, 4, &skipped);
         break;
     case BYTES:
-        good = take_varint(input, &size) && take_bytes(input, size, &field->data);
+        good = take_varint(input, &field->value) && take_bytes(input, field->value, &field->data);
         break;
     default:
         good = false;
@@ -172,6 +172,20 @@ static cmodel_status read_transform(const context *c, bytes input, manifest *man
     return CMODEL_OK;
 }
 
+/* Of a field that our schema lacks only its layer is looked at: 1 + its index, 0 for the network. */
+static cmodel_status read_unknown(const context *c, bytes input, manifest *manifest) {
+    uint32_t of_layer = 0;
+    while (input.size > 0) {
+        field field;
+        TRY(next_field(c, &input, 1, &field));
+        if (field.number == 1 && field.wire == VARINT)
+            of_layer = (uint32_t)field.value;
+    }
+    if (of_layer > manifest->unknown_layer)
+        manifest->unknown_layer = of_layer;
+    return CMODEL_OK;
+}
+
 static cmodel_status refuse_required(const context *c, bytes name) {
     char shown[64];
     size_t size = name.size < sizeof shown - 1 ? name.size : sizeof shown - 1;
@@ -191,6 +205,8 @@ static cmodel_status read_message(const context *c, bytes input, manifest *manif
             continue;
         if (field.number == 1) {
             TRY(read_network(c, field.data, manifest));
+        } else if (field.number == 2) {
+            TRY(read_unknown(c, field.data, manifest));
         } else if (field.number == 3) {
             manifest->directory = field.data;
             manifest->has_directory = true;
@@ -201,7 +217,12 @@ static cmodel_status read_message(const context *c, bytes input, manifest *manif
             has_required = true;
         }
     }
-    return has_required ? refuse_required(c, required) : CMODEL_OK;
+    if (has_required)
+        return refuse_required(c, required);
+    if (manifest->unknown_layer > manifest->layer_count)
+        return fail(c, CMODEL_BAD_MANIFEST, "an unknown field of layer %lu of %zu",
+                    (unsigned long)manifest->unknown_layer, manifest->layer_count);
+    return CMODEL_OK;
 }
 
 cmodel_status read_manifest(const context *c, const section *section, manifest *manifest) {
