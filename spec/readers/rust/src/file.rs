@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::conventions::{crc32, le16, le32, le64, Crc32, LARGEST};
-use crate::error::{bad_header, unknown, Error, ErrorName, Result};
+use crate::error::{bad_header, limit_memory, unknown, Error, ErrorName, Result};
 
 const SIGNATURE: [u8; 8] = *b"\x89CMD\r\n\x1A\n";
 const VERSION: [u8; 2] = [0, 2];
@@ -65,7 +65,8 @@ pub(crate) fn sections(file: &[u8]) -> Result<Vec<Section>> {
         let text = format!("the file has {size} bytes, {what}");
         Err(Error::new(ErrorName::Truncated, text))
     };
-    if !SIGNATURE.starts_with(&file[..file.len().min(8)]) {
+    // A beginning of the signature is a file cut short; nothing at all is no cmodel file.
+    if file.is_empty() || !SIGNATURE.starts_with(&file[..file.len().min(8)]) {
         return Err(Error::new(
             ErrorName::BadSignature,
             "this is not a cmodel file",
@@ -80,7 +81,7 @@ pub(crate) fn sections(file: &[u8]) -> Result<Vec<Section>> {
         }
     }
     if size < HEADER {
-        return short("fewer than the header");
+        return short("the header has 32");
     }
     let stated = le64(&file[16..]);
     if stated > LARGEST {
@@ -101,7 +102,7 @@ pub(crate) fn sections(file: &[u8]) -> Result<Vec<Section>> {
     }
     let table_end = HEADER + ENTRY * u64::from(count);
     if table_end > size {
-        return bad_header("the section table goes beyond the end of the file");
+        return short(&format!("the section table ends at byte {table_end}"));
     }
     let table = &file[HEADER as usize..table_end as usize];
     let mut crc = Crc32::default();
@@ -184,7 +185,7 @@ fn check_kinds(sections: &[Section]) -> Result<()> {
                         return bad_header(format!("section {i} is data and deflated"));
                     }
                 } else if section.decoded > MOST_TEXT {
-                    return bad_header(format!("section {i} has more than 64 MiB"));
+                    return limit_memory(format!("section {i} has more than 64 MiB"));
                 }
             }
             kind if !ancillary => {

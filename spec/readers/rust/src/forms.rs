@@ -52,9 +52,9 @@ pub(crate) struct Codebook {
 pub(crate) struct Linear {
     count: u64,
     groups: u64,
-    /// What the ints must be within.
-    range: (i64, i64),
     lowest: i64,
+    /// The highest integer of the type.
+    highest: i64,
     scales: Box<Form>,
     /// base, low, high
     zeros: Option<(i64, Ints, Ints)>,
@@ -269,6 +269,11 @@ impl Linear {
         };
         let groups = read_groups(parser, count, variant & 4 != 0)?;
         let lowest = parser.cursor.zigzag()?;
+        if lowest < range.0 || lowest > range.1 {
+            return bad_manifest(format!(
+                "the lowest integer {lowest} is out of its type's range"
+            ));
+        }
         let scales = Form::part(parser, &[groups], &[DENSE])?;
         let zeros = if variant & 8 != 0 {
             let base = parser.cursor.zigzag()?;
@@ -279,8 +284,8 @@ impl Linear {
         Ok(Linear {
             count,
             groups,
-            range,
             lowest,
+            highest: range.1,
             scales,
             zeros,
             ints: parser.ints(count, bits)?,
@@ -294,14 +299,11 @@ impl Linear {
         }
         let zeros = self.decode_zeros(file)?;
         let ints = self.ints.decode(file)?;
-        if let (Some(&least), Some(&most)) = (ints.iter().min(), ints.iter().max()) {
-            let (least, most) = (
-                self.lowest + i64::from(least),
-                self.lowest + i64::from(most),
-            );
-            if least < self.range.0 || most > self.range.1 {
-                return bad_stream("an integer is out of the range of its type");
-            }
+        if ints
+            .iter()
+            .any(|&int| self.lowest + i64::from(int) > self.highest)
+        {
+            return bad_stream("an integer is out of the range of its type");
         }
         let mut out = room(self.count)?;
         let groups = ints.chunks(group_size(self.count, self.groups)?);

@@ -39,7 +39,7 @@ pub use conventions::{crc32, crc32_of_words, Crc32};
 pub use error::{Error, ErrorName, Result};
 
 use directory::{product, Entry};
-use error::limit_memory;
+use error::{bad_manifest, limit_memory};
 use file::Section;
 use forms::Form;
 use manifest::Manifest;
@@ -179,7 +179,11 @@ fn section_text<'a>(section: &Section, file: &'a [u8], limits: Limits) -> Result
     if section.decoded > limits.max_memory {
         return limit_memory("the manifest takes more memory than is allowed");
     }
-    Ok(Cow::Owned(inflate::inflate(bytes, section.decoded)?))
+    match inflate::inflate(bytes, section.decoded) {
+        Ok(text) => Ok(Cow::Owned(text)),
+        Err(error) if error.name == ErrorName::BadStream => bad_manifest(error.explanation),
+        Err(error) => Err(error),
+    }
 }
 
 /// What a file lists: its tensors, rotated Products in parts (section 5.5).

@@ -17,7 +17,7 @@ pub(crate) struct Manifest<'a> {
 }
 
 enum Value<'a> {
-    Varint,
+    Varint(u64),
     Fixed32,
     Fixed64,
     Bytes(&'a [u8]),
@@ -38,10 +38,7 @@ fn fields<'a>(
             _ => return cursor.fail(format!("the manifest has the impossible tag {tag}")),
         };
         let value = match tag & 7 {
-            0 => {
-                cursor.any_varint()?;
-                Value::Varint
-            }
+            0 => Value::Varint(cursor.any_varint()?),
             1 => {
                 cursor.take(8)?;
                 Value::Fixed64
@@ -93,6 +90,7 @@ impl<'a> Manifest<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Manifest<'a>> {
         let mut manifest = Manifest::default();
         let mut required: Option<Error> = None;
+        let mut last_unknown = 0;
         fields(bytes, 1, |number, value| {
             match (number, value) {
                 (1, Value::Bytes(network)) => manifest.network(network)?,
@@ -102,13 +100,22 @@ impl<'a> Manifest<'a> {
                     let name = text(name, "a required feature")?;
                     required = unknown::<()>(format!("the feature {name:?} is required")).err();
                 }
-                (2, Value::Bytes(field)) => fields(field, 2, |_, _| Ok(()))?,
+                (2, Value::Bytes(field)) => fields(field, 2, |number, value| {
+                    if let (1, Value::Varint(layer)) = (number, value) {
+                        // A uint32: Protocol Buffers drop the upper bits.
+                        last_unknown = last_unknown.max(layer as u32);
+                    }
+                    Ok(())
+                })?,
                 _ => {}
             }
             Ok(())
         })?;
         match required {
             Some(error) => Err(error),
+            None if last_unknown as usize > manifest.layers.len() => {
+                bad_manifest("there are unknown fields of a layer that is not there")
+            }
             None => Ok(manifest),
         }
     }

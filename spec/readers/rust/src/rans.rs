@@ -311,7 +311,7 @@ mod tests {
             .map(|_| {
                 x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 let (a, b) = (x >> 16 & 255, x >> 24);
-                (a * b * alphabet >> 16) as u16
+                ((a * b * alphabet) >> 16) as u16
             })
             .collect()
     }
