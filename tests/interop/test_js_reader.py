@@ -8,18 +8,29 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.nets import make_net, toy_net
-from tests.unit.container.making import every_form, more_forms, packed, rotated_forms, write
+from tests.unit.container.making import (
+    every_form,
+    more_forms,
+    packed,
+    resealed,
+    rotated_forms,
+    write,
+)
 
 from cmodel import container
+from cmodel.container import layout
 from cmodel.net import InputTransform, Net
+from cmodel.proto import manifest_pb2
 from cmodel.tensors import Dense, Form, Product, Sparse, crc32_of, crc32_of_values
 
 ROOT = Path(__file__).resolve().parents[2]
 READERS = ROOT / "spec/readers/js"
+VECTORS = ROOT / "spec/vectors"
 EXAMPLE = ROOT / "examples/lenet-fashion"
 NODE = shutil.which("node")
 NAMES = {
@@ -255,33 +266,45 @@ def test_wrong_calls():
     assert done.stderr.startswith("input: ")
 
 
-# Many damaged files are read by one process: to start node a thousand times takes a minute.
-DAMAGE = """
+# Many files are read by one process: to start node a thousand times takes a minute.
+READ_ALL = """
     import { readFileSync } from "node:fs";
-    import { CmodelError, open } from READER;
-    const lines = [];
+    import { CmodelError, crc32OfWords, open } from READER;
     for (const path of readFileSync(process.argv[1], "utf8").trim().split("\\n")) {
+      let found;
       try {
         const container = await open(readFileSync(path));
         container.verify();
-        for (const part of container.decodeAll()) part;
-        lines.push("fine");
+        const tensors = [];
+        for (const { name, shape, words } of container.decodeAll()) {
+          const crc32 = crc32OfWords(words).toString(16).padStart(8, "0");
+          tensors.push([name, { shape, crc32 }]);
+        }
+        found = tensors;
       } catch (error) {
-        lines.push(error instanceof CmodelError ? error.name : `${error.stack}`);
+        found = error instanceof CmodelError ? error.name : error.stack;
       }
+      console.log(JSON.stringify(found));
     }
-    console.log(JSON.stringify(lines));
 """
 
 
-def outcomes(tmp_path: Path, files: list[bytes]) -> list[str]:
-    """Read each file and return its error's name, or "fine"."""
-    paths = [write(tmp_path / f"{i}.cmodel", data) for i, data in enumerate(files)]
+def read_all(tmp_path: Path, paths: list[Path]) -> list[Any]:
+    """Return for each file what its tensors are, as pairs, or the name of the error."""
     listing = write(tmp_path / "files.txt", "\n".join(map(str, paths)).encode())
-    script = DAMAGE.replace("READER", json.dumps((READERS / "cmodel-reader.mjs").as_uri()))
+    script = READ_ALL.replace("READER", json.dumps((READERS / "cmodel-reader.mjs").as_uri()))
     done = run("--input-type=module", "-e", script, "--", listing)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(found) == len(paths)
+    return found
+
+
+def outcomes(tmp_path: Path, files: list[bytes]) -> list[str]:
+    """Return for each file the name of its error, or "fine"."""
+    paths = [write(tmp_path / f"{i}.cmodel", data) for i, data in enumerate(files)]
+    found = read_all(tmp_path, paths)
+    return [what if isinstance(what, str) else "fine" for what in found]
 
 
 @pytest.mark.parametrize("make", [every_form, more_forms, rotated_forms])
@@ -305,6 +328,48 @@ def test_each_truncation_and_extension_is_noticed(tmp_path):
     sizes = [*range(1, 100), *rng.sample(range(100, len(data)), 100)]
     assert set(outcomes(tmp_path, [data[:size] for size in sizes])) == {"truncated"}
     assert outcomes(tmp_path, [data + b"\0", data + data]) == ["trailing-data"] * 2
+
+
+def changed(rng: random.Random, data: bytes) -> bytes:
+    """Change, remove or insert a byte."""
+    place = rng.randrange(len(data))
+    kind = rng.randrange(4)
+    if kind == 0:
+        return data[:place] + data[place + 1 :]
+    value = bytes([rng.choice([0, 1, 127, 128, 255, rng.randrange(256)])])
+    return data[:place] + value + data[place + (kind > 1) :]
+
+
+@pytest.mark.parametrize("make", [every_form, more_forms, rotated_forms])
+def test_damage_with_right_checksums_gives_a_named_error(tmp_path, make):
+    data = packed(make())
+    section = layout.parse_head(memoryview(data))[0][1]
+    body = data[section.offset : section.offset + section.stored_size]
+    rng = random.Random(1)
+
+    def change_directory(manifest: manifest_pb2.Manifest) -> None:
+        manifest.directory = changed(rng, manifest.directory)
+
+    files = [resealed(data, change_directory) for _ in range(150)]
+    files += [resealed(data, lambda _: None, changed(rng, body)) for _ in range(50)]
+    names = outcomes(tmp_path, files)
+    # A change may also be one that nothing depends on, or that was none.
+    assert set(names) <= NAMES | {"fine"}
+    assert {"bad-manifest", "unknown-feature", "checksum"} <= set(names)
+    assert names.count("fine") < len(names) // 4
+
+
+def test_every_vector_is_read(tmp_path):
+    if not VECTORS.is_dir():
+        pytest.skip("there are no vectors in spec/vectors")
+    index = json.loads((VECTORS / "index.json").read_text())
+    found = read_all(tmp_path, [VECTORS / path for path in index])
+    wrong = [
+        f"{path} ({entry['what']}): {got}"
+        for (path, entry), got in zip(index.items(), found, strict=True)
+        if got != entry.get("error", [list(pair) for pair in entry.get("tensors", {}).items()])
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_a_damaged_file_prints_its_name_only(tmp_path):

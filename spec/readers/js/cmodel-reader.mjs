@@ -316,14 +316,24 @@ function protoValue(cursor, number, type, depth) {
   }
 }
 
-const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const TEXT = new TextDecoder("utf-8", { ignoreBOM: true });
+const STRICT_TEXT = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 
-/** A string in UTF-8. */
+/** A string; bytes that are not UTF-8 become U+FFFD, since Caffe's own files may have others. */
 export function protoString(bytes) {
+  return TEXT.decode(bytes);
+}
+
+/** A string that must be UTF-8: one that something is found by. */
+function protoName(bytes) {
+  return strictText(bytes, "bad-manifest");
+}
+
+function strictText(bytes, error) {
   try {
-    return UTF8.decode(bytes);
+    return STRICT_TEXT.decode(bytes);
   } catch {
-    return refuse("bad-manifest", "a text is not UTF-8");
+    return refuse(error, "a text is not UTF-8");
   }
 }
 
@@ -367,7 +377,7 @@ function joined(parts) {
 function parseManifest(bytes) {
   const networks = [];
   const transforms = [];
-  const manifest = { unknown: [], required: [], directory: undefined };
+  const manifest = { unknown: [], required: [], directory: new Uint8Array(0) };
   for (const { number, type, value } of protoFields(bytes)) {
     if (type !== BYTES) continue;
     if (number === 1) networks.push(value);
@@ -449,7 +459,7 @@ function parseLayer(raw, index) {
   };
   for (const { number, type, value } of protoFields(raw)) {
     if (type !== BYTES) continue;
-    if (number === 1) layer.name = protoString(value);
+    if (number === 1) layer.name = protoName(value);
     else if (number === 2) layer.type = protoString(value);
     else if (number === 3) layer.bottoms.push(protoString(value));
     else if (number === 4) layer.tops.push(protoString(value));
@@ -462,7 +472,7 @@ function parseLayer(raw, index) {
 function parseParamName(bytes) {
   let name = "";
   for (const { number, type, value } of protoFields(bytes)) {
-    if (number === 1 && type === BYTES) name = protoString(value);
+    if (number === 1 && type === BYTES) name = protoName(value);
   }
   return name;
 }
@@ -519,9 +529,6 @@ function parseDirectory(bytes, network, dataSizes) {
       if (++streams.section >= dataSizes.length) refuse("bad-manifest", "there are too few data sections");
     } else if (i === 0) refuse("bad-manifest", "the first tensor begins no data section");
     tensors.push(parseTensor(cursor, network, streams, layer, blob));
-    if (streams.at > dataSizes[streams.section]) {
-      refuse("bad-manifest", `tensor ${i} does not fit into its data section`);
-    }
   }
   closeSection();
   if (cursor.left) refuse("bad-manifest", "bytes follow the tensor directory");
@@ -1031,9 +1038,11 @@ function decodeBitmap(bytes, size, count, out) {
 function parseIntegers(cursor, streams, count, bits) {
   const head = cursor.varint();
   const coder = ["packed", "huffman", "rans"][head % 8];
-  if (!coder) refuse("unknown-feature", `there is no coder ${head % 8}`);
   const width = Math.floor(head / 8);
-  if (width > (coder === "packed" ? bits : 0)) refuse("bad-manifest", `${coder}: width ${width}`);
+  if (!coder || (width && coder !== "packed")) {
+    refuse("unknown-feature", `there is no coder ${head % 8} with variant ${width}`);
+  }
+  if (width > bits) refuse("bad-manifest", `integers of ${width} bits`);
   const size = coder === "packed" ? Math.ceil(product(count, width) / 8) : cursor.varint();
   return { coder, count, bits, width, stream: stream(streams, size) };
 }
@@ -1727,10 +1736,10 @@ export class Container {
     this.unknown = unknown;
     this.transform = transform;
     const data = sections.filter((section) => section.name === "data");
-    this.tensors = directory
+    this.tensors = directory.length
       ? parseDirectory(directory, network, data.map((section) => section.storedSize))
       : [];
-    if (!directory && data.length) refuse("bad-manifest", "data sections without a directory");
+    if (!directory.length && data.length) refuse("bad-manifest", "data sections without a directory");
     for (const tensor of this.tensors) {
       tensor.section = data[tensor.section];
       tensor.parts = partsOf(tensor);
@@ -1803,7 +1812,7 @@ export class Container {
 
   #text(name) {
     const section = this.sections.find((candidate) => candidate.name === name);
-    return section && protoString(this.#contents(section, "bad-stream"));
+    return section && strictText(this.#contents(section, "bad-stream"), "bad-stream");
   }
 
   #checked(section) {
