@@ -655,3 +655,8 @@ def test_the_commands_take_onnx(tmp_path, capsys):
     assert main(["export", str(tmp_path / "m.cmodel"), "-o", str(tmp_path / "n.onnx")]) == 0
     assert is_onnx(tmp_path / "n.onnx")
     assert onnx.load(tmp_path / "n.onnx").graph.node[0].op_type == "Conv"
+
+
+@pytest.mark.parametrize("order", [(0, 2, 3, 1), (0, 1, 3, 2), (0, 3, 2, 1)])
+def test_axes_in_another_order(order, tmp_path):
+    assert kinds(check(one("Transpose", perm=order), tmp_path)) == ["Permute"]

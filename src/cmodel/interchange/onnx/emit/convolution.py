@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cmodel.interchange.onnx.graph import LayerGraph
+from cmodel.net.shapes.convolution import convolution_groups
 from cmodel.net.shapes.windows import convolution_window
 
 
 def _emit(layer: LayerGraph, op: str) -> Sequence[str]:
-    param = layer.layer.param.convolution_param
     window = convolution_window(layer.layer, layer.bottoms[0])
-    if not window.kernel:
-        raise layer.unsupported("a convolution without spatial axes")
+    if not 1 <= len(window.kernel) <= 3:
+        raise layer.unsupported(f"a convolution over {len(window.kernel)} spatial axes")
     operands = [layer.parameter(i) for i in range(len(layer.parameters))]
     tops = []
     for x, bottom, top in zip(layer.x, layer.bottoms, layer.tops, strict=True):
@@ -27,7 +27,7 @@ def _emit(layer: LayerGraph, op: str) -> Sequence[str]:
             strides=window.stride,
             pads=window.pad * 2,
             dilations=window.dilation,
-            group=param.group,
+            group=convolution_groups(layer.layer, bottom[window.axis]),
         )
         tops.append(y if window.axis == 1 else layer.reshape(y, top))
     return tops

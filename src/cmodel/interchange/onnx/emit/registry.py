@@ -15,6 +15,17 @@ from cmodel.interchange.onnx.emit.activation import (
     threshold,
 )
 from cmodel.interchange.onnx.emit.convolution import convolution, deconvolution
+from cmodel.interchange.onnx.emit.forks import (
+    axpy,
+    bn,
+    interp,
+    normalize,
+    permute,
+    relu6,
+    reorg,
+    shuffle_channel,
+    upsample,
+)
 from cmodel.interchange.onnx.emit.inner_product import (
     batch_reindex,
     embed,
@@ -41,6 +52,8 @@ from cmodel.net import Registry
 EMITTERS: Registry[Emitter] = Registry("ONNX emitter")
 EMITTERS.add("AbsVal", plain("Abs"))
 EMITTERS.add("ArgMax", arg_max)
+EMITTERS.add("Axpy", axpy)
+EMITTERS.add("BN", bn)
 EMITTERS.add("BNLL", plain("Softplus"))
 EMITTERS.add("BatchNorm", batch_norm)
 EMITTERS.add("BatchReindex", batch_reindex)
@@ -48,8 +61,10 @@ EMITTERS.add("Bias", bias)
 EMITTERS.add("Clip", clip)
 EMITTERS.add("Concat", concat)
 EMITTERS.add("Convolution", convolution)
+EMITTERS.add("ConvolutionDepthwise", convolution)
 EMITTERS.add("Crop", crop)
 EMITTERS.add("Deconvolution", deconvolution)
+EMITTERS.add("DepthwiseConvolution", convolution)
 EMITTERS.add("Dropout", same)
 EMITTERS.add("ELU", elu)
 EMITTERS.add("Eltwise", eltwise)
@@ -57,18 +72,24 @@ EMITTERS.add("Embed", embed)
 EMITTERS.add("Exp", exp)
 EMITTERS.add("Flatten", flatten)
 EMITTERS.add("InnerProduct", inner_product)
+EMITTERS.add("Interp", interp)
 EMITTERS.add("LRN", lrn)
 EMITTERS.add("Log", log)
 EMITTERS.add("MVN", mvn)
+EMITTERS.add("Normalize", normalize)
 EMITTERS.add("PReLU", prelu)
 EMITTERS.add("Parameter", parameter)
+EMITTERS.add("Permute", permute)
 EMITTERS.add("Pooling", pooling)
 EMITTERS.add("Power", power)
 EMITTERS.add("ReLU", relu)
+EMITTERS.add("ReLU6", relu6)
 EMITTERS.add("Reduction", reduction)
+EMITTERS.add("Reorg", reorg)
 EMITTERS.add("Reshape", reshape)
 EMITTERS.add("SPP", spp)
 EMITTERS.add("Scale", scale)
+EMITTERS.add("ShuffleChannel", shuffle_channel)
 EMITTERS.add("Sigmoid", plain("Sigmoid"))
 EMITTERS.add("Silence", silence)
 EMITTERS.add("Slice", slice_)
@@ -78,3 +99,4 @@ EMITTERS.add("Swish", swish)
 EMITTERS.add("TanH", plain("Tanh"))
 EMITTERS.add("Threshold", threshold)
 EMITTERS.add("Tile", tile)
+EMITTERS.add("Upsample", upsample)
