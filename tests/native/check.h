@@ -51,4 +51,20 @@ static inline void *room(size_t size) {
     return p;
 }
 
+/* Symbols that lean towards the middle of the alphabet, in a buffer of their own. */
+static inline void *some_symbols(size_t count, unsigned item, size_t alphabet) {
+    void *symbols = room(count * item);
+    for (size_t i = 0; i < count; i++) {
+        size_t value = (below(alphabet) + below(alphabet) + below(alphabet)) / 3;
+        if (item == 1) ((uint8_t *)symbols)[i] = (uint8_t)value;
+        else ((uint16_t *)symbols)[i] = (uint16_t)value;
+    }
+    return symbols;
+}
+
+/* For tests of kernels with variants; needs cm_simd.h. */
+#define EACH_LEVEL(level)                                                              \
+    for (int level = 0; level < CM_SIMD_LEVELS; level++)                               \
+        if (cm_simd_use((cm_simd)level) == CM_OK)
+
 #endif

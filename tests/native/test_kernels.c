@@ -10,10 +10,6 @@
 #include "cm_kmeans.h"
 #include "cm_simd.h"
 
-#define EACH_LEVEL(level)                                                              \
-    for (int level = 0; level < CM_SIMD_LEVELS; level++)                               \
-        if (cm_simd_use((cm_simd)level) == CM_OK)
-
 static void varints(void) {
     static const uint32_t values[] = {0, 1, 127, 128, 16383, 16384, UINT32_MAX};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
@@ -94,17 +90,6 @@ static void bitpack_rules(void) {
     CHECK(cm_bitpack_decode((const uint8_t *)"\x80", 1, 1, 1, 7, out, &fault) == CM_CORRUPT);
     CHECK(cm_bitpack_decode((const uint8_t *)"\x7f\x00", 2, 1, 1, 7, out, &fault) == CM_CORRUPT);
     CHECK(cm_bitpack_decode((const uint8_t *)"\x7f\x00", 2, 1, 1, 9, out, &fault) == CM_ARGUMENT);
-}
-
-/* Symbols that lean towards the middle of the alphabet, in a buffer of their own. */
-static void *some_symbols(size_t count, unsigned item, size_t alphabet) {
-    void *symbols = room(count * item);
-    for (size_t i = 0; i < count; i++) {
-        size_t value = (below(alphabet) + below(alphabet) + below(alphabet)) / 3;
-        if (item == 1) ((uint8_t *)symbols)[i] = (uint8_t)value;
-        else ((uint16_t *)symbols)[i] = (uint16_t)value;
-    }
-    return symbols;
 }
 
 static uint8_t *encode(const void *symbols, size_t count, unsigned item, unsigned chunk_log2,
