@@ -61,8 +61,9 @@ dist-check: $(STAMP)
 
 bench: $(STAMP)
 	@echo "== Benchmarks (ratios against a peer in the same run)"
-	$(BIN)/python benchmarks/huffman.py
+	$(BIN)/python benchmarks/entropy.py
 	$(BIN)/python benchmarks/kmeans.py
+	CMODEL_DATA=$${CMODEL_DATA:-../shared} $(BIN)/python benchmarks/masks.py
 
 proto: $(STAMP)
 	@echo "== Generating src/cmodel/proto from proto/cmodel"

@@ -7,6 +7,7 @@
 #endif
 
 #define LANES CM_RANS_LANES
+#define GROUP 8                 /* lanes whose look-ups do not wait for each other's words */
 #define LOW ((uint32_t)1 << 16) /* states are renormalised to 2^16 or more */
 #define ROUND_BYTES (2 * LANES) /* most that a round takes */
 
@@ -45,13 +46,20 @@ static inline __attribute__((always_inline)) void run_scalar(const cm_rans_slots
     const uint8_t *words = lanes->words;
     uint8_t *dst = lanes->dst;
     for (; lanes->rounds && lanes->end - words >= ROUND_BYTES; lanes->rounds--) {
-        for (unsigned j = 0; j < LANES; j++) {
-            unsigned symbol;
-            uint32_t x = step(slots, lanes->x[j], item, &symbol);
-            uint32_t more = x << 16 | cm_load16(words);
-            words += x < LOW ? 2 : 0;
-            lanes->x[j] = x < LOW ? more : x;
-            put(dst, j, item, symbol);
+        for (unsigned j = 0; j < LANES; j += GROUP) {
+            uint32_t x[GROUP];
+            unsigned symbol[GROUP];
+#pragma GCC unroll 8
+            for (unsigned k = 0; k < GROUP; k++)
+                x[k] = step(slots, lanes->x[j + k], item, &symbol[k]);
+#pragma GCC unroll 8
+            for (unsigned k = 0; k < GROUP; k++) {
+                uint32_t more = x[k] << 16 | cm_load16(words);
+                size_t need = x[k] < LOW;
+                lanes->x[j + k] = need ? more : x[k];
+                words += 2 * need;
+                put(dst, j + k, item, symbol[k]);
+            }
         }
         dst += LANES * item;
     }
