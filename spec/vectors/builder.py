@@ -247,6 +247,41 @@ def huffman(values: list[int], *, runs: bool = True, log2: int = 12) -> Coded:
     return varint(1) + varint(len(stream)), stream
 
 
+def headless(coded: Coded, table: bytes, back: int) -> Coded:
+    """The same stream without its table, which the `back`-th last one before it has."""
+    coder = coded[0][0] & 7
+    stream = coded[1].removeprefix(table)
+    return varint(coder | back << 3) + varint(len(stream)), stream
+
+
+def split(values: list[int], w: int, high: Coded) -> Coded:
+    """Coder 3: `high` codes the high parts with a table of its own."""
+    head = w | (0x80 if high[0][0] & 7 == 2 else 0)
+    low = bits_lsb([(value & ((1 << w) - 1), w) for value in values])
+    stream = bytes([head]) + low + high[1]
+    return varint(3) + varint(len(stream)), stream
+
+
+def planes(words: list[int], bits: int, transform: int, coders: list[str]) -> bytes:
+    """Byte planes of words, plane k coded as `coders[k]` says: packed, huffman or (one value) rans."""
+    top, every = 1 << (bits - 1), (1 << bits) - 1
+    if transform == 0:
+        moved = [(x << 1 | x >> (bits - 1)) & every for x in words]
+    else:
+        keys = [~x & every if x & top else x | top for x in words]
+        moved = [(k - before) & every for k, before in zip(keys, [0, *keys[:-1]], strict=True)]
+    out = bytes([transform])
+    for k, coder in enumerate(coders):
+        plane = [v >> 8 * k & 255 for v in moved]
+        if coder == "packed":
+            width = max(plane).bit_length() if plane else 0
+            out += bytes([width]) + bits_lsb([(v, width) for v in plane])
+        else:
+            stream = huffman(plane)[1] if coder == "huffman" else varint(plane[0] + 1) + b"\xc0"
+            out += bytes([0x10 if coder == "huffman" else 0x20]) + varint(len(stream)) + stream
+    return out
+
+
 # rANS
 
 
@@ -305,17 +340,14 @@ def parametric_weights(size: int, c: int, a: int, b: int) -> dict[int, int]:
 
 def rans_lane(values: list[int], table: dict[int, tuple[int, int]]) -> bytes:
     """A chunk of one lane."""
-    x, words = 0, []
+    x, words = 1, []
     for value in reversed(values):
         f, start = table[value]
         if x >= f << 20:
             words.append(x & 0xFFFF)
             x >>= 16
         x = x // f * 4096 + x % f + start
-    if x < 1 << 16 or not words:
-        head = x.to_bytes(4, "little") if words else x.to_bytes((x.bit_length() + 7) // 8, "little")
-    else:
-        head = x.to_bytes(4, "little")
+    head = x.to_bytes(4 if words else (x.bit_length() + 7) // 8, "little")
     return head + b"".join(word.to_bytes(2, "little") for word in reversed(words))
 
 

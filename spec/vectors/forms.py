@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import numpy as np
-from builder import Coded, Form, mask, packed, varint, zigzag
+from builder import Coded, Form, mask, packed, planes, varint, zigzag
 
 F32 = np.dtype("<f4")
 
@@ -14,6 +14,16 @@ def dense(values: np.ndarray) -> Form:
     """Kind 0, float32."""
     values = np.asarray(values, F32)
     return Form(b"\x00", values.tobytes(), values.reshape(-1))
+
+
+def dense_planes(values: np.ndarray, transform: int, coders: list[str]) -> Form:
+    """Kind 0 in byte planes: float32, or float16 by the type of the values."""
+    kind = np.dtype("<f2") if values.dtype.itemsize == 2 else F32
+    values = np.asarray(values, kind).reshape(-1)
+    words = [int(w) for w in values.view(f"<u{kind.itemsize}")]
+    stream = planes(words, 8 * kind.itemsize, transform, coders)
+    text = bytes([(4 | (kind.itemsize == 2)) << 4]) + varint(len(stream))
+    return Form(text, stream, values.astype(F32))
 
 
 def half(values: np.ndarray) -> Form:

@@ -31,26 +31,34 @@ from builder import (
     Form,
     Part,
     Tensor,
+    bits_lsb,
+    canonical,
     code_table,
     crc_of,
     data_parts,
     deflate,
     directory,
     file,
+    headless,
     huffman,
+    huffman_bits,
+    huffman_lengths,
     layer,
     listed_table,
     message,
     network,
     packed,
     parametric_weights,
+    planes,
     rans,
+    split,
     varint,
 )
 from forms import (
     brain,
     codebook,
     dense,
+    dense_planes,
     half,
     hashed,
     linear,
@@ -325,6 +333,42 @@ def write_valid() -> None:
     good("rans-wide", "three chunks, two of them of 32 lanes", one((9000,), form))
     form = coded_codebook(6000, 20, lambda v: listed(v, 20, wide=True, log2=13))
     good("rans-wide-one", "one chunk of 32 lanes", one((6000,), form))
+    form = dense_planes(floats(40), 0, ["packed", "packed", "huffman", "huffman"])
+    good("planes-rotated", "byte planes, words rotated", one((5, 8), form))
+    form = dense_planes(np.sort(floats(40)), 1, ["huffman", "packed", "huffman", "packed"])
+    good("planes-ordered", "byte planes of distances in the order of the floats", one((40,), form))
+    form = dense_planes((floats(30) / 64).astype(np.float16), 0, ["packed", "huffman"])
+    good("planes-half", "byte planes of half floats", one((30,), form))
+    form = dense_planes(np.full(30, 1.0, np.float32), 0, ["rans", "rans", "rans", "packed"])
+    good("planes-constant", "planes of one value", one((30,), form))
+    indices = [int(v) for v in RNG.integers(0, 60000, 500)]
+    form = codebook(book(60000), 1, indices, split(indices, 8, huffman([v >> 8 for v in indices])))
+    good("split-huffman", "16-bit integers split, the high part by Huffman", one((500,), form))
+    high = [v >> 11 for v in indices]
+    form = codebook(book(60000), 1, indices, split(indices, 11, listed(high, 30)))
+    good("split-rans", "16-bit integers split, the high part by rANS", one((500,), form))
+    first, second, third = (skewed(300, 7) for _ in range(3))
+    lengths = huffman_lengths(first + second + third)
+    table = code_table(lengths)
+    codes = canonical(lengths)
+    owner = table + huffman_bits(first, codes)
+    own: Coded = (varint(1) + varint(len(owner)), owner)
+    bits = huffman_bits(second, codes)
+    other: Coded = (varint(1 | 1 << 3) + varint(len(bits)), bits)
+    weights = {s: 10 + s for s in range(8)}
+    text = varint(8) + listed_table(weights, p=7, r=2, gaps=False)
+    r1 = rans(first, text[1:], weights)
+    r2 = headless(rans(third, text[1:], weights), text, 1)
+    again = huffman_bits(third, codes)
+    last: Coded = (varint(1 | 1 << 3) + varint(len(again)), again)
+    shared = [
+        Tensor(0, (300,), codebook(book(8), 1, first, own)),
+        Tensor(0, (300,), codebook(book(8), 1, second, other)),
+        Tensor(0, (300,), codebook(book(8), 1, first, r1), begins=True),
+        Tensor(0, (300,), codebook(book(8), 1, third, r2)),
+        Tensor(0, (300,), codebook(book(8), 1, third, last)),
+    ]
+    good("shared-tables", "streams that use the tables of others, across sections", shared)
     tensors = [
         Tensor(0, (3, 4), dense(floats(3, 4))),
         Tensor(0, (3,), dense(floats(3))),
@@ -1028,6 +1072,35 @@ def write_invalid() -> None:
     masked("mask-long", "a byte too many", coded + b"\0")
     masked("mask-period", "a period beyond the columns", varint(9) + coded[1:])
     masked("mask-trivial", "bytes where all elements are stored", coded, rows * columns)
+    indices = [int(v) for v in RNG.integers(0, 60000, 40)]
+    high = huffman([v >> 8 for v in indices])
+    whole_split = split(indices, 8, high)[1]
+
+    def cut(name: str, what: str, data: bytes) -> None:
+        form_text = b"\x01" + varint(60000) + b"\x00" + varint(3) + varint(len(data))
+        bad(name, "bad-stream", what, forged(form_text, bytes(240000) + data, (40,)))
+
+    cut("split-head", "no low bits", b"\x00" + whole_split[1:])
+    cut("split-reserved", "an unknown bit in the head", b"\x18" + whole_split[1:])
+    cut("split-short", "it ends within the low part", whole_split[:20])
+    cut("split-large", "a high part that is too large", b"\x09" + bits_lsb([(0, 9)] * 40) + high[1])
+    stream("split-8-bit", "a split stream of 8-bit integers", whole_split, coder=3)
+    index["invalid/split-8-bit.cmodel"]["error"] = "unknown-feature"
+
+    def planed(name: str, what: str, data: bytes) -> None:
+        bad(name, "bad-stream", what, forged(b"\x40" + varint(len(data)), data, (3,)))
+
+    body = planes([1, 2, 3], 32, 0, ["packed"] * 4)
+    planed("planes-transform", "a transform of the future", b"\x02" + body[1:])
+    planed("planes-short", "three planes of four", body[:-1])
+    planed("planes-long", "bytes after the last plane", body + b"\0")
+    planed("planes-width", "a plane of 9 bits", b"\x00\x09" + bytes(9))
+    bad(
+        "table-missing",
+        "bad-manifest",
+        "a shared table that is not there",
+        forged(b"\x01\x02\x00" + varint(1 | 1 << 3) + b"\x01", bytes(9)),
+    )
     wrong = one((4,), dense(np.arange(4, dtype=np.float32)), crc=1)
     sections(
         "tensor-crc",

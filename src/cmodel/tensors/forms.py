@@ -46,6 +46,11 @@ def _flat(indices: IntArray) -> Any:
     return np.ascontiguousarray(indices).reshape(-1)
 
 
+def _threads_for(size: int) -> int:
+    """Waking threads pays only for work of about a millisecond and more."""
+    return thread_count() if size >= 1 << 20 else 1
+
+
 def _check_type(array: NDArray[Any], what: str, *types: type) -> None:
     names = " or ".join(np.dtype(kind).name for kind in types)
     _check(array.dtype in [np.dtype(kind) for kind in types], f"{what}: {names}, not {array.dtype}")
@@ -101,7 +106,7 @@ class Codebook:
         _check_type(self.indices, "indices", np.uint8, np.uint16)
         _check_groups(self.groups, self.shape)
         if self.indices.size:
-            largest = _forms.index_max(_flat(self.indices), thread_count())
+            largest = _forms.index_max(_flat(self.indices), _threads_for(self.indices.size))
             _check(largest < self.entries, "an index lies outside the codebook")
 
     @property
@@ -124,7 +129,7 @@ class Codebook:
         # Words, not floats: a NaN's payload survives.
         words = np.ascontiguousarray(self.centroids.to_dense()).view(np.uint32)
         dense = np.empty(self.indices.size, np.uint32)
-        _forms.codebook_decode(words, _flat(self.indices), thread_count(), dense)
+        _forms.codebook_decode(words, _flat(self.indices), _threads_for(dense.size), dense)
         return dense.view(np.float32).reshape(self.shape)
 
 
