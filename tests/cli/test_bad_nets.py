@@ -154,3 +154,12 @@ def test_a_prototxt_of_100_megabytes(run, tmp_path):
     with pytest.raises(LimitError, match="longer than"):
         load(path)
     assert run("pack", path, "-o", tmp_path / "x.cmodel").status == 5
+
+
+def test_a_prototxt_of_too_many_words(tmp_path, monkeypatch):
+    monkeypatch.setattr("cmodel.caffe.scanner.MAX_TOKENS", 1000)
+    path = tmp_path / "long.prototxt"
+    for text in ("input_dim: 1 ", "input_dim: [" + "1, " * 2000, "odd: [" + "1, " * 2000):
+        path.write_text(text * 500)
+        with pytest.raises(LimitError, match="more than 1,000 words"):
+            load(path)

@@ -7,7 +7,10 @@ from bisect import bisect_right
 from enum import Enum, auto
 from typing import NamedTuple, NoReturn
 
-from cmodel.errors import PrototxtError
+from cmodel.errors import LimitError, PrototxtError
+
+# What a walk costs in time is bounded by this. The largest nets have some 200,000.
+MAX_TOKENS = 2_000_000
 
 
 class Kind(Enum):
@@ -61,6 +64,7 @@ class Scanner:
         self.text = data.removeprefix(b"\xef\xbb\xbf").decode(errors="surrogateescape")
         self.last_end = 0
         self._at = 0
+        self._tokens = 0
         self._line_starts: list[int] | None = None
         if b"\0" in data[:512]:
             self.fail(0, "this is a binary file, not a prototxt", "weights are given after the net")
@@ -100,6 +104,13 @@ class Scanner:
                 self.fail(start, "the string has no end", f"close it with {char} on the same line")
             self.fail(start, f"the character {char!r} has no meaning here")
         self._at = found.end()
+        self._tokens += 1
+        if self._tokens > MAX_TOKENS:
+            raise LimitError(
+                f"the prototxt has more than {MAX_TOKENS:,} words, numbers and signs",
+                where=self.where(start),
+                hint="weights belong into a caffemodel",
+            )
         if found.lastgroup == "NUMBER" and self._at < len(self.text):
             following = self.text[self._at]
             if following == "_" or (following.isascii() and following.isalnum()):

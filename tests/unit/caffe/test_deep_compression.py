@@ -110,7 +110,8 @@ def test_flipped_bits_are_named_or_give_other_values(values, write):
     data = encode(values)
     rng = np.random.default_rng(1)
     named = 0
-    for bit in rng.choice(8 * len(data), 400, replace=False):
+    # All of the counts, and some of the rest.
+    for bit in [*range(64), *rng.choice(8 * len(data), 100, replace=False)]:
         damaged = bytearray(data)
         damaged[bit // 8] ^= 1 << bit % 8
         try:
@@ -119,7 +120,7 @@ def test_flipped_bits_are_named_or_give_other_values(values, write):
             named += 1
         else:
             assert net.parameters["conv/0"].to_dense().shape == (8, 3, 3, 3)
-    assert named
+    assert named >= 64
 
 
 def test_named_damage(values, write):
