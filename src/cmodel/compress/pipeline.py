@@ -140,6 +140,7 @@ class _Run:
                 rng,
                 statistics,
                 survey,
+                self.threads,
             )
             outcome = method.run(task)
             self.net.parameters[target.name] = outcome.form

@@ -45,6 +45,7 @@ class Task(Generic[OptionsT]):
 
     statistics : of the layer's inputs, where the method needs them.
     survey : what the method's `survey` made of all parameters of the step.
+    threads : how many may share the work.
     """
 
     layer: Layer
@@ -54,6 +55,7 @@ class Task(Generic[OptionsT]):
     rng: np.random.Generator
     statistics: Statistics | None = None
     survey: Any = None
+    threads: int = 1
 
     @property
     def inputs(self) -> Statistics:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -21,8 +23,6 @@ from cmodel.tensors import FloatArray, Form, IntArray, Product, Shape
 
 # A codebook is trained on at most so many vectors for each codeword, as more hardly change it.
 SAMPLES = 256
-# Below so many multiply-adds an iteration a second thread costs more than it helps.
-SMALL_WORK = 1 << 20
 ALONG = ("channels", "row")
 # Looks at the loaded libraries once; scikit-learn has brought its OpenMP by now.
 _threads: Any = ThreadpoolController()
@@ -85,17 +85,38 @@ def code_type(entries: int) -> np.dtype[Any]:
 
 
 def cluster(
-    points: FloatArray,
+    sets: Sequence[Callable[[], FloatArray]],
     k: int,
     iterations: int,
     rng: np.random.Generator,
-    start: FloatArray | None = None,
-) -> tuple[FloatArray, Codes]:
-    """Return at most k codewords for points (n, d), and the code of each point.
+    threads: int,
+    starts: FloatArray | None = None,
+) -> list[tuple[FloatArray, Codes]]:
+    """Return for each set of points (n, d) at most k codewords and the code of each point.
 
     Where there are no more than k different points the codewords are these, else the result of
-    Lloyd's algorithm from random points, or from `start`.
+    Lloyd's algorithm from random points, or from `starts` (sets, k, d). Several sets are shared
+    out over the threads, one at a time each: these do not wait for each other, and the results do
+    not depend on their number.
     """
+    seeds = rng.integers(1 << 31, size=len(sets)).tolist()
+
+    def one(i: int) -> tuple[FloatArray, Codes]:
+        return _cluster(sets[i](), k, iterations, seeds[i], None if starts is None else starts[i])
+
+    alone = len(sets) == 1
+    with warnings.catch_warnings(), _threads.limit(limits=threads if alone else 1):
+        # Points that nearly coincide may leave codewords unused: nothing is wrong with that.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        if alone or threads == 1:
+            return [one(i) for i in range(len(sets))]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(one, range(len(sets))))
+
+
+def _cluster(
+    points: FloatArray, k: int, iterations: int, seed: int, start: FloatArray | None
+) -> tuple[FloatArray, Codes]:
     if not _more_distinct(points, k):
         words, codes = np.unique(points + np.float32(0), axis=0, return_inverse=True)
         return words, codes.reshape(-1).astype(code_type(len(words)))
@@ -104,16 +125,14 @@ def cluster(
         init="random" if start is None else start,
         n_init=1,
         max_iter=iterations,
-        random_state=int(rng.integers(1 << 31)),
-        copy_x=True,
+        random_state=seed,
     )
     whole = len(points) <= SAMPLES * k
-    sample = points if whole else points[np.sort(rng.choice(len(points), SAMPLES * k, False))]
-    small = len(sample) * len(sample[0]) * k < SMALL_WORK
-    with warnings.catch_warnings(), _threads.limit(limits=1) if small else nullcontext():
-        # Points that nearly coincide may leave codewords unused: nothing is wrong with that.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(sample)
+    sample = points
+    if not whole:
+        chosen = np.random.default_rng(seed).choice(len(points), SAMPLES * k, replace=False)
+        sample = points[np.sort(chosen)]
+    model.fit(sample)
     codes = model.labels_ if whole else model.predict(points)
     words = model.cluster_centers_.astype(np.float32) + np.float32(0)
     return words, codes.astype(code_type(len(words)))
@@ -135,29 +154,31 @@ def cluster_blocks(
     shared: bool,
     iterations: int,
     rng: np.random.Generator,
+    threads: int,
+    starts: FloatArray | None = None,
 ) -> tuple[FloatArray, Codes]:
     """Return codebooks (C, K, d) and codes (V, S) for the blocks of rows (V, D).
 
     C is 1 where all blocks share a codebook, else S = D / d. A codebook with fewer codewords than
-    the largest is filled up with zeros.
+    the largest is filled up with zeros. `starts` are codebooks to begin with.
     """
     vectors, width = rows.shape
     blocks = width // dimension
+
+    def block(i: int) -> FloatArray:
+        return np.ascontiguousarray(rows[:, i * dimension : (i + 1) * dimension])
+
     if shared:
-        words, codes = cluster(rows.reshape(-1, dimension), k, iterations, rng)
-        return words[None], codes.reshape(vectors, blocks)
-    found = [
-        cluster(
-            np.ascontiguousarray(rows[:, i * dimension : (i + 1) * dimension]), k, iterations, rng
-        )
-        for i in range(blocks)
-    ]
+        sets = [lambda: rows.reshape(-1, dimension)]
+    else:
+        sets = [partial(block, i) for i in range(blocks)]
+    found = cluster(sets, k, iterations, rng, threads, starts)
     entries = max(len(words) for words, _ in found)
-    codebooks = np.zeros((blocks, entries, dimension), np.float32)
+    codebooks = np.zeros((len(found), entries, dimension), np.float32)
     codes = np.empty((vectors, blocks), code_type(entries))
     for i, (words, numbers) in enumerate(found):
         codebooks[i, : len(words)] = words
-        codes[:, i] = numbers
+        codes[:, slice(None) if shared else slice(i, i + 1)] = numbers.reshape(vectors, -1)
     return codebooks, codes
 
 

@@ -21,9 +21,7 @@ from cmodel.compress.vectors import (
     SAMPLES,
     Codes,
     Layout,
-    cluster,
     cluster_blocks,
-    code_type,
     decoded,
     layout_of,
 )
@@ -77,7 +75,13 @@ def quantize_cartesian(task: Task[Options]) -> Outcome:
     if len(rows) > most:
         sample = rows[np.sort(task.rng.choice(len(rows), most, replace=False))]
     codebooks, codes = cluster_blocks(
-        sample, options.dimension, options.k, options.shared, options.iterations, task.rng
+        sample,
+        options.dimension,
+        options.k,
+        options.shared,
+        options.iterations,
+        task.rng,
+        task.threads,
     )
     rotation = np.eye(layout.width, dtype=np.float32)
     for _ in range(options.rounds):
@@ -85,9 +89,9 @@ def quantize_cartesian(task: Task[Options]) -> Outcome:
             sample.astype(np.float64), decoded(codebooks, codes).astype(np.float64)
         )
         rotation = turned.astype(np.float32)
-        codebooks, codes = _improved(sample @ rotation, codebooks, options, task.rng)
+        codebooks, codes = _improved(sample @ rotation, codebooks, task)
     if sample is not rows:
-        codebooks, codes = _improved(rows @ rotation, codebooks, options, task.rng)
+        codebooks, codes = _improved(rows @ rotation, codebooks, task)
     form = layout.product(Dense(codebooks[None]), codes[None], rotation)
     facts = {
         "error": relative_error(decoded(codebooks, codes), rows @ rotation),
@@ -114,18 +118,17 @@ def _span(options: Options, width: int, name: str) -> int:
 
 
 def _improved(
-    rows: FloatArray, codebooks: FloatArray, options: Options, rng: np.random.Generator
+    rows: FloatArray, codebooks: FloatArray, task: Task[Options]
 ) -> tuple[FloatArray, Codes]:
-    """Run Lloyd's algorithm in each block from the present codebooks."""
-    vectors, width = rows.shape
-    size = options.dimension
-    blocks = 1 if options.shared else width // size
-    result = np.zeros_like(codebooks)
-    codes = np.empty((vectors, width // size), code_type(codebooks.shape[1]))
-    for i in range(blocks):
-        points = rows if options.shared else rows[:, i * size : (i + 1) * size]
-        points = np.ascontiguousarray(points).reshape(-1, size)
-        words, numbers = cluster(points, codebooks.shape[1], 3, rng, start=codebooks[i])
-        result[i, : len(words)] = words
-        codes[:, slice(None) if options.shared else slice(i, i + 1)] = numbers.reshape(vectors, -1)
-    return result, codes
+    """Run a few of Lloyd's iterations in each block from the present codebooks."""
+    options = task.options
+    return cluster_blocks(
+        rows,
+        options.dimension,
+        codebooks.shape[1],
+        options.shared,
+        3,
+        task.rng,
+        task.threads,
+        codebooks,
+    )

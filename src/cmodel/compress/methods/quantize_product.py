@@ -52,7 +52,13 @@ def quantize_product(task: Task[Options]) -> Outcome:
     if not rows.size:
         return Outcome(task.form)
     codebooks, codes = cluster_blocks(
-        rows, options.dimension, options.k, options.shared, options.iterations, task.rng
+        rows,
+        options.dimension,
+        options.k,
+        options.shared,
+        options.iterations,
+        task.rng,
+        task.threads,
     )
     facts = {"error": relative_error(decoded(codebooks, codes), rows)}
     return Outcome(layout.product(Dense(codebooks[None]), codes[None]), facts)

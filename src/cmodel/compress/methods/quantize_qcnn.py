@@ -75,7 +75,13 @@ def quantize_qcnn(task: Task[Options]) -> Outcome:
     rows = to_rows(task.layer, weights).astype(np.float64)
     layout = layout_of(task.layer, task.name, weights.shape, "channels", options.dimension)
     codebooks, codes = cluster_blocks(
-        layout.rows(weights), options.dimension, options.k, False, options.iterations, task.rng
+        layout.rows(weights),
+        options.dimension,
+        options.k,
+        False,
+        options.iterations,
+        task.rng,
+        task.threads,
     )
     cross = statistics.gram if statistics.cross is None else statistics.cross
     fit = _Fit(rows, statistics.gram, cross, codebooks, codes, options.damp)

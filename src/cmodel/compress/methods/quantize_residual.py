@@ -71,6 +71,7 @@ def quantize_residual(task: Task[Options]) -> Outcome:
             options.shared,
             options.iterations,
             task.rng,
+            task.threads,
         )
         left -= decoded(codebooks, codes)
         books.append(codebooks)
