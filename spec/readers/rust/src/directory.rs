@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::conventions::{Cursor, LARGEST};
-use crate::error::{bad_manifest, unknown, ErrorName, Result};
+use crate::error::{bad_manifest, limit_memory, unknown, ErrorName, Result};
 use crate::file::Section;
 use crate::forms::Form;
 use crate::manifest::Manifest;
@@ -11,6 +11,8 @@ use crate::streams::{Coder, Ints, Span};
 
 const MOST_RANK: u64 = 32;
 const MOST_ELEMENTS: u64 = 1 << 40;
+/// Tensors that this reader makes room for; one takes 8 bytes in a directory, hundreds in memory.
+const MOST_TENSORS: usize = 1 << 20;
 
 /// A stored tensor.
 #[derive(Debug)]
@@ -130,6 +132,9 @@ pub(crate) fn parse(manifest: &Manifest, data: &[&Section]) -> Result<(Vec<Entry
     let mut entries: Vec<Entry> = Vec::new();
     let mut places: Vec<(u64, u64)> = Vec::new();
     for _ in 0..count {
+        if entries.len() == MOST_TENSORS {
+            return limit_memory(format!("there are more than {MOST_TENSORS} tensors"));
+        }
         let place = read_place(&mut parser, places.last().copied())?;
         let (layer, blob) = place;
         let name = match names.get(usize::try_from(layer).unwrap_or(usize::MAX)) {

@@ -1,9 +1,12 @@
 //! Section 3: the manifest, a Protocol Buffers message read by hand.
 
 use crate::conventions::Cursor;
-use crate::error::{bad_manifest, unknown, Error, ErrorName, Result};
+use crate::error::{bad_manifest, limit_memory, unknown, Error, ErrorName, Result};
 
 const MOST_DEPTH: u32 = 100;
+/// Layers that this reader makes room for: an empty one takes 3 bytes in a manifest that a deflated
+/// section of a few kilobytes may hold, and a hundred in memory.
+const MOST_LAYERS: usize = 1 << 20;
 
 /// What a reader of tensors needs of the manifest.
 #[derive(Default)]
@@ -130,6 +133,9 @@ impl<'a> Manifest<'a> {
 
     fn layer(&mut self, bytes: &'a [u8]) -> Result<()> {
         let index = self.layers.len();
+        if index == MOST_LAYERS {
+            return limit_memory(format!("there are more than {MOST_LAYERS} layers"));
+        }
         let (mut layer_name, mut param) = ("", 0);
         fields(bytes, 3, |number, value| {
             match (number, value) {

@@ -243,6 +243,15 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_of_the_vectors() {
+        let mask = decode(&[0x00, 0x13, 0xAA, 0x22], 2, 10, 5).unwrap();
+        let ones: Vec<usize> = (0..20).filter(|&i| mask[i] == 1).collect();
+        assert_eq!(ones, [0, 3, 7, 11, 19]);
+        assert!(decode(&[0x00, 0x13, 0xAA], 2, 10, 5).is_err());
+        assert!(decode(&[0x00, 0x13, 0xAA, 0x22, 0x00], 2, 10, 5).is_err());
+    }
+
+    #[test]
     fn all_and_nothing_are_empty_streams() {
         assert_eq!(decode(&[], 2, 3, 0), Ok(vec![0; 6]));
         assert_eq!(decode(&[], 2, 3, 6), Ok(vec![1; 6]));
