@@ -10,11 +10,14 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 import numpy as np
 
 from cmodel._simd cimport cm_simd_use, current
-from cmodel.errors import BadStream
+from cmodel.errors import BadStream, ChecksumMismatch
 
 ctypedef fused symbol_t:
     uint8_t
     uint16_t
+
+cdef extern from "cm_status.h" nogil:
+    enum: CM_CHECKSUM
 
 cdef extern from "cm_fault.h" nogil:
     ctypedef struct cm_fault:
@@ -130,7 +133,8 @@ def decode(
                 &code, &data[0], data.shape[0], item, threads, &out[0], &fault
             )
     if status:
-        raise BadStream(
+        kind = ChecksumMismatch if status == CM_CHECKSUM else BadStream
+        raise kind(
             f"the Huffman stream is damaged: {fault.what.decode()}", where=f"byte {fault.at} of it"
         )
     return symbols

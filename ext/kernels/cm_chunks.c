@@ -65,7 +65,7 @@ cm_status cm_chunks_decode(const cm_chunks *chunks, const uint8_t *src, size_t s
         cm_fault mine = {0, NULL};
         cm_status status;
         if (cm_crc32(chunk, bytes) != cm_load32(jump + 8 * i + 4))
-            status = cm_fail(&mine, CM_CORRUPT, 0, "a chunk's CRC-32 does not match");
+            status = cm_fail(&mine, CM_CHECKSUM, 0, "a chunk's CRC-32 does not match");
         else
             status = decode(coder, chunk, bytes, item, n, dst + first * item, &mine);
         if (status != CM_OK) {

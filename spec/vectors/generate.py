@@ -997,6 +997,7 @@ def write_invalid() -> None:
         _flip(body, len(body) * 8 - 30),
         count=5000,
     )
+    index["invalid/huffman-chunk-flip.cmodel"]["error"] = "checksum"
     stream(
         "huffman-jump",
         "a chunk longer than the stream",

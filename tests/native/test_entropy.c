@@ -49,7 +49,8 @@ static cm_status decode(const uint8_t *data, size_t size, size_t count, unsigned
 }
 
 static int is_survivable(cm_status status) {
-    return status == CM_OK || status == CM_CORRUPT || status == CM_TRUNCATED;
+    return status == CM_OK || status == CM_CORRUPT || status == CM_TRUNCATED ||
+           status == CM_CHECKSUM;
 }
 
 static void tables(void) {

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cmodel.codecs import huffman, rans, reference_rans
-from cmodel.errors import BadStream
+from cmodel.errors import BadStream, ChecksumMismatch
 
 
 def gaussian(count, alphabet, dtype=np.uint8, seed=0):
@@ -244,7 +244,7 @@ def test_chunk_checksum_and_jump_table():
     damaged = bytearray(data)
     damaged[start + 5] ^= 1
     for threads in (1, 2):
-        with pytest.raises(BadStream, match=rf"CRC-32(.|\n)*byte {start} "):
+        with pytest.raises(ChecksumMismatch, match=rf"CRC-32(.|\n)*byte {start} "):
             rans.decode(bytes(damaged), 20_000, np.uint8, threads)
     with pytest.raises(BadStream, match="after the last chunk"):
         rans.decode(data + b"\0", 20_000, np.uint8)

@@ -1,0 +1,72 @@
+"""The conformance vectors through this package's reader: values, or the right error name."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cmodel import container
+from cmodel.errors import CmodelError
+from cmodel.tensors import FloatArray, Product, crc32_of_values
+
+ROOT = Path(__file__).resolve().parents[2]
+VECTORS = ROOT / "spec" / "vectors"
+INDEX = json.loads((VECTORS / "index.json").read_text())
+GOOD = [path for path, facts in INDEX.items() if "error" not in facts]
+BAD = [path for path, facts in INDEX.items() if "error" in facts]
+
+
+def listed(values: FloatArray) -> dict[str, object]:
+    return {"shape": list(values.shape), "crc32": f"{crc32_of_values(values):08x}"}
+
+
+@pytest.mark.parametrize("path", GOOD)
+def test_good_vectors_decode_to_the_stated_values(path):
+    opened = container.Container(VECTORS / path)
+    found = {}
+    for tensor in opened.tensors:
+        form = opened.form(tensor.name)
+        if isinstance(form, Product) and form.rotation is not None:
+            found[f"{tensor.name}:blocks"] = listed(form.blocks())
+            found[f"{tensor.name}:rotation"] = listed(form.rotation)
+        else:
+            found[tensor.name] = listed(form.to_dense())
+    assert found == INDEX[path]["tensors"]
+    assert container.verify(VECTORS / path).ok
+
+
+@pytest.mark.parametrize("path", BAD)
+def test_bad_vectors_are_refused_by_name(path):
+    try:
+        (damage,) = container.verify(VECTORS / path).damages
+        found = damage.error
+    except CmodelError as error:
+        found = error
+    assert found.name == INDEX[path]["error"]
+
+
+def test_there_are_enough_and_all_are_listed():
+    files = {path.relative_to(VECTORS).as_posix() for path in VECTORS.glob("*/*.cmodel")}
+    assert files == set(INDEX)
+    assert len(GOOD) >= 60
+    assert len(BAD) >= 60
+
+
+def test_the_generator_writes_what_is_here(tmp_path):
+    for name in ("builder.py", "forms.py", "generate.py"):
+        (tmp_path / name).write_bytes((VECTORS / name).read_bytes())
+    subprocess.run([sys.executable, tmp_path / "generate.py"], check=True, capture_output=True)
+    assert json.loads((tmp_path / "index.json").read_text()) == INDEX
+    for path in INDEX:
+        assert (tmp_path / path).read_bytes() == (VECTORS / path).read_bytes(), path
+
+
+def test_the_generator_uses_none_of_our_code():
+    for name in ("builder.py", "forms.py", "generate.py"):
+        text = (VECTORS / name).read_text()
+        assert "import cmodel" not in text
+        assert "from cmodel" not in text

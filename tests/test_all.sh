@@ -1,0 +1,37 @@
+#!/bin/sh
+# What `make test-all` does after `make test`: test_all.sh PYTHON
+set -eu
+python=$1
+here=$(dirname "$0")
+
+need() { # need COMMAND PACKAGE...: install Debian packages where a command is missing
+    command=$1
+    shift
+    command -v "$command" >/dev/null && return 0
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "== Installing $*"
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >/dev/null 2>&1 ||
+            { apt-get update -qq >/dev/null 2>&1 &&
+                DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >/dev/null 2>&1; } ||
+            echo "   $* cannot be installed"
+    fi
+    command -v "$command" >/dev/null || missing="$missing $command"
+}
+
+missing=
+need node nodejs
+need npm npm
+need cargo cargo rustc
+need clang clang
+
+echo "== Readers in C, JavaScript and Rust over all vectors"
+sh "$here/interop/run.sh" "$python"
+echo "== Containers of this package through the other readers"
+"$python" -m pytest -q "$here/interop"
+echo "== Fuzzing for a minute"
+sh "$here/fuzz/run.sh" "$python" 60
+if [ -n "$missing" ]; then
+    echo "== make test-all: all passed; left out for want of:$missing"
+else
+    echo "== make test-all: all passed; nothing was left out"
+fi
