@@ -16,7 +16,7 @@ struct cmodel {
 };
 
 static context context_of(const cmodel *file, cmodel_error *error) {
-    context c = {error, &file->crc, file->max_memory};
+    context c = {error, &file->crc, file->max_memory, file->table.sections};
     memset(error, 0, sizeof *error);
     return c;
 }
@@ -28,9 +28,10 @@ const char *cmodel_status_name(cmodel_status status) {
     return names[status];
 }
 
-static cmodel_status open(const context *c, cmodel *file, bytes data) {
+static cmodel_status open(context *c, cmodel *file, bytes data) {
     TRY(read_file(c, data, &file->table));
-    TRY(check_section(c, &file->table.sections[0], 0));
+    c->sections = file->table.sections;
+    TRY(check_section(c, 0));
     TRY(read_manifest(c, &file->table.sections[0], &file->manifest));
     return read_directory(c, &file->manifest, &file->table, &file->directory);
 }
@@ -39,7 +40,7 @@ cmodel_status cmodel_open(const void *data, size_t size, uint64_t max_memory, cm
     bytes content = {data, size};
     *file = calloc(1, sizeof **file);
     if (*file == NULL) {
-        context none = {error, NULL, 0};
+        context none = {error, NULL, 0, NULL};
         return fail(&none, CMODEL_LIMIT_MEMORY, "no memory for a reader");
     }
     (*file)->max_memory = max_memory;
@@ -59,13 +60,15 @@ void cmodel_close(cmodel *file) {
     free(file->table.sections);
     free_manifest(&file->manifest);
     free(file->directory.tensors);
+    free(file->directory.owners[0]);
+    free(file->directory.owners[1]);
     free(file);
 }
 
 cmodel_status cmodel_check_sections(cmodel *file, cmodel_error *error) {
     context c = context_of(file, error);
     for (size_t i = 0; i < file->table.count; i++)
-        TRY(check_section(&c, &file->table.sections[i], i));
+        TRY(check_section(&c, i));
     return CMODEL_OK;
 }
 
@@ -73,9 +76,11 @@ size_t cmodel_tensor_count(const cmodel *file) {
     return file->directory.count;
 }
 
+/* Read an entry again, as it was read when the file was opened: its tables are in the directory already. */
 static cmodel_status entry_of(const context *c, const cmodel *file, size_t index, tensor_entry *entry) {
-    bytes input = file->directory.tensors[index].entry, data = file->directory.tensors[index].data;
-    return read_entry(c, &input, &data, entry);
+    directory known = file->directory;
+    place place = known.tensors[index].place;
+    return read_entry(c, &known, &place, entry);
 }
 
 static cmodel_part part_of(const char *name, unsigned rank, const uint64_t *shape, uint64_t elements) {
@@ -91,7 +96,7 @@ void cmodel_describe(const cmodel *file, size_t index, cmodel_tensor *tensor) {
     const form *form = &entry.forms[0];
     memset(tensor, 0, sizeof *tensor);
     if (entry_of(&c, file, index, &entry) != CMODEL_OK)
-        return; /* the same entry has been read when the file was opened */
+        return; /* never: it was read when the file was opened */
     tensor->rank = entry.rank;
     memcpy(tensor->shape, entry.shape, sizeof tensor->shape);
     tensor->elements = entry.elements;
@@ -134,13 +139,12 @@ cmodel_status cmodel_decode(cmodel *file, size_t index, unsigned part, float *va
                             cmodel_error *error) {
     context c = context_of(file, error);
     tensor_entry entry;
-    section *section = &file->table.sections[file->directory.tensors[index].section];
     TRY(entry_of(&c, file, index, &entry));
     const form *form = part == 0 ? &entry.forms[0] : entry.forms[0].rotation;
     if (capacity < form->elements)
         return fail(&c, CMODEL_LIMIT_MEMORY, "the tensor has %llu elements, the buffer takes %llu",
                     (unsigned long long)form->elements, (unsigned long long)capacity);
-    TRY(check_section(&c, section, file->directory.tensors[index].section));
+    TRY(check_section(&c, file->directory.tensors[index].place.section));
     TRY(decode_form(&c, &entry, form, values));
     if (part == 0 && crc_of_values(&file->crc, values, form->elements) != entry.crc)
         return fail(&c, CMODEL_CHECKSUM, "the CRC-32 of a decoded tensor does not match");

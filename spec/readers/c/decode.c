@@ -57,16 +57,16 @@ static uint32_t widen_half(uint16_t half) {
     return sign | exponent << 23 | (fraction & 0x3FF) << 13;
 }
 
-static void decode_dense(const form *form, void *output) {
+static cmodel_status decode_dense(const context *c, const form *form, void *output) {
     const uint8_t *words = form->stream.data;
+    unsigned type = form->variant & 3, size = type == 0 ? 4 : 2;
+    if (form->variant & 4)
+        TRY(planes_decode(c, form->stream, form->elements, size, output));
     for (uint64_t i = 0; i < form->elements; i++) {
-        if (form->variant == 0)
-            put(output, i, load32(words + 4 * i));
-        else if (form->variant == 1)
-            put(output, i, widen_half(load16(words + 2 * i)));
-        else
-            put(output, i, (uint32_t)load16(words + 2 * i) << 16);
+        uint32_t word = form->variant & 4 ? get(output, i) : size == 4 ? load32(words + 4 * i) : load16(words + 2 * i);
+        put(output, i, type == 0 ? word : type == 1 ? widen_half((uint16_t)word) : word << 16);
     }
+    return CMODEL_OK;
 }
 
 /* ---- 5.2 Codebook ---- */
@@ -373,8 +373,7 @@ static cmodel_status decode_hashed(const context *c, const tensor_entry *tensor,
 cmodel_status decode_form(const context *c, const tensor_entry *tensor, const form *form, void *output) {
     switch (form->kind) {
     case CMODEL_DENSE:
-        decode_dense(form, output);
-        return CMODEL_OK;
+        return decode_dense(c, form, output);
     case CMODEL_CODEBOOK:
         return decode_codebook(c, tensor, form, output);
     case CMODEL_LINEAR:

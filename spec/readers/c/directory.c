@@ -60,37 +60,37 @@ static cmodel_status check_blobs(const context *c, const manifest *manifest, con
 /* ---- The tensors ---- */
 
 static cmodel_status read_place(const context *c, const manifest *manifest, bytes *input, const tensor_place *before,
-                                tensor_place *place, bool *begins_section) {
+                                tensor_place *tensor, bool *begins_section) {
     uint64_t head, step;
     if (!take_shortest(input, LARGEST_SIZE, &head))
         return cut_short(c);
     step = head >> 2;
     *begins_section = (head & 2) != 0;
-    place->layer = (before == NULL ? 0 : before->layer) + step;
+    tensor->layer = (before == NULL ? 0 : before->layer) + step;
     bool same_layer = before != NULL && step == 0;
     if (head & 1) {
-        if (!take_shortest(input, LARGEST_SIZE, &place->blob))
+        if (!take_shortest(input, LARGEST_SIZE, &tensor->blob))
             return cut_short(c);
     } else {
-        place->blob = same_layer ? before->blob + 1 : 0;
+        tensor->blob = same_layer ? before->blob + 1 : 0;
     }
-    if (place->layer > manifest->layer_count)
+    if (tensor->layer > manifest->layer_count)
         return fail(c, CMODEL_BAD_MANIFEST, "a tensor of a layer that the network does not have");
-    if (same_layer && place->blob <= before->blob)
+    if (same_layer && tensor->blob <= before->blob)
         return fail(c, CMODEL_BAD_MANIFEST, "the blobs of a layer do not ascend");
-    if (place->layer == manifest->layer_count && place->blob != 0)
+    if (tensor->layer == manifest->layer_count && tensor->blob != 0)
         return fail(c, CMODEL_BAD_MANIFEST, "more than one mean image");
     return CMODEL_OK;
 }
 
-static cmodel_status next_section(const context *c, const section_table *table, size_t *at, bytes *data) {
-    if (data->size > 0)
-        return fail(c, CMODEL_BAD_MANIFEST, "bytes of section %zu belong to no tensor", *at);
+static cmodel_status next_section(const context *c, const section_table *table, place *at) {
+    if (at->data.size > 0)
+        return fail(c, CMODEL_BAD_MANIFEST, "bytes of section %zu belong to no tensor", at->section);
     do
-        ++*at;
-    while (*at < table->count && table->sections[*at].type != SECTION_DATA);
-    if (*at < table->count)
-        *data = table->sections[*at].stored;
+        at->section++;
+    while (at->section < table->count && table->sections[at->section].type != SECTION_DATA);
+    if (at->section < table->count)
+        at->data = table->sections[at->section].stored;
     return CMODEL_OK;
 }
 
@@ -103,7 +103,7 @@ static cmodel_status check_mean(const context *c, const manifest *manifest, cons
 }
 
 /* Add the decoded bytes of a tensor to those of the tensors before. */
-static cmodel_status count_memory(const context *c, const tensor_entry *tensor, uint64_t *used, bool *over) {
+static void count_memory(const context *c, const tensor_entry *tensor, uint64_t *used, bool *over) {
     uint64_t all = tensor->elements;
     if (tensor->forms[0].rotation != NULL)
         all += tensor->forms[0].rotation->elements;
@@ -112,42 +112,37 @@ static cmodel_status count_memory(const context *c, const tensor_entry *tensor, 
         *over = true;
     else
         *used += all;
-    return CMODEL_OK;
 }
 
 static cmodel_status read_tensors(const context *c, const manifest *manifest, const section_table *table,
-                                  bytes input, directory *directory) {
+                                  place *at, directory *directory) {
     uint64_t count, used = 0;
-    size_t section = 0;
-    bytes data = {NULL, 0};
     bool over = false;
-    if (!take_shortest(&input, LARGEST_SIZE, &count))
+    if (!take_shortest(&at->entry, LARGEST_SIZE, &count))
         return cut_short(c);
     for (uint64_t i = 0; i < count; i++) {
         const tensor_place *before = i == 0 ? NULL : &directory->tensors[i - 1];
-        tensor_place place;
-        tensor_entry tensor;
+        tensor_place tensor;
+        tensor_entry entry;
         bool begins_section = false;
-        TRY(read_place(c, manifest, &input, before, &place, &begins_section));
+        TRY(read_place(c, manifest, &at->entry, before, &tensor, &begins_section));
         if (begins_section)
-            TRY(next_section(c, table, &section, &data));
-        if (section == 0 || section == table->count)
+            TRY(next_section(c, table, at));
+        if (at->section == 0 || at->section == table->count)
             return fail(c, CMODEL_BAD_MANIFEST, "a tensor in a section that the file does not have");
-        place.section = section;
-        place.entry = input;
-        place.data = data;
-        TRY(read_entry(c, &input, &data, &tensor));
-        if (place.layer == manifest->layer_count)
-            TRY(check_mean(c, manifest, &tensor));
-        TRY(count_memory(c, &tensor, &used, &over));
+        tensor.place = *at;
+        TRY(read_entry(c, directory, at, &entry));
+        if (tensor.layer == manifest->layer_count)
+            TRY(check_mean(c, manifest, &entry));
+        count_memory(c, &entry, &used, &over);
         TRY(grow(c, &directory->tensors, &directory->room, directory->count, sizeof *directory->tensors));
-        directory->tensors[directory->count++] = place;
+        directory->tensors[directory->count++] = tensor;
     }
-    if (input.size > 0)
+    if (at->entry.size > 0)
         return fail(c, CMODEL_BAD_MANIFEST, "bytes follow the tensor directory");
-    TRY(next_section(c, table, &section, &data));
-    if (section < table->count)
-        return fail(c, CMODEL_BAD_MANIFEST, "section %zu belongs to no tensor", section);
+    TRY(next_section(c, table, at));
+    if (at->section < table->count)
+        return fail(c, CMODEL_BAD_MANIFEST, "section %zu belongs to no tensor", at->section);
     TRY(check_blobs(c, manifest, directory));
     if (over)
         return fail(c, CMODEL_LIMIT_MEMORY, "the tensors take more than %llu bytes decoded",
@@ -158,6 +153,8 @@ static cmodel_status read_tensors(const context *c, const manifest *manifest, co
 cmodel_status read_directory(const context *c, const manifest *manifest, const section_table *table,
                              directory *directory) {
     static const uint8_t none[1] = {0};
-    bytes input = {none, 1};
-    return read_tensors(c, manifest, table, manifest->has_directory ? manifest->directory : input, directory);
+    place start = {{none, 1}, {NULL, 0}, 0, {0, 0}};
+    if (manifest->has_directory)
+        start.entry = manifest->directory;
+    return read_tensors(c, manifest, table, &start, directory);
 }

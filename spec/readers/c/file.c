@@ -106,7 +106,8 @@ cmodel_status read_file(const context *c, bytes file, section_table *table) {
     return read_table(c, file, table);
 }
 
-cmodel_status check_section(const context *c, section *section, size_t index) {
+cmodel_status check_section(const context *c, size_t index) {
+    section *section = &c->sections[index];
     if (!section->checked && !crc_matches(c->crc, section->stored, section->crc))
         return fail(c, CMODEL_CHECKSUM, "the CRC-32 of section %zu does not match", index);
     section->checked = true;

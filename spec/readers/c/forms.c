@@ -18,8 +18,8 @@ enum {
 
 typedef struct {
     const context *c;
-    bytes *entry; /* what is left of the directory */
-    bytes *data;  /* what is left of the section */
+    directory *directory;
+    place *place;
     tensor_entry *tensor;
 } reader;
 
@@ -28,7 +28,7 @@ static cmodel_status contradicts(const reader *r, const char *what) {
 }
 
 static cmodel_status read_number(const reader *r, uint64_t *value) {
-    if (!take_shortest(r->entry, LARGEST_SIZE, value))
+    if (!take_shortest(&r->place->entry, LARGEST_SIZE, value))
         return contradicts(r, "it ends early, or a varint in it is too large or too long");
     return CMODEL_OK;
 }
@@ -49,7 +49,7 @@ static cmodel_status read_zigzag(const reader *r, int64_t *value) {
 
 static cmodel_status read_u32(const reader *r, uint32_t *value) {
     bytes four;
-    if (!take_bytes(r->entry, 4, &four))
+    if (!take_bytes(&r->place->entry, 4, &four))
         return contradicts(r, "it ends early");
     *value = load32(four.data);
     return CMODEL_OK;
@@ -64,30 +64,59 @@ static cmodel_status product_of(const reader *r, uint64_t a, uint64_t b, uint64_
 /* ---- Streams (chapter 6) ---- */
 
 static cmodel_status allot(const reader *r, uint64_t size, bytes *stream) {
-    if (!take_bytes(r->data, size, stream))
+    if (!take_bytes(&r->place->data, size, stream))
         return contradicts(r, "a stream goes beyond the end of its section");
     return CMODEL_OK;
 }
 
+/* Take the table from the stream that is `back` tables before. */
+static cmodel_status share_table(const reader *r, uint64_t back, integer_stream *stream) {
+    unsigned list = stream->coder - HUFFMAN;
+    if (back > r->place->owners[list])
+        return contradicts(r, "a table is shared from farther back than there are tables");
+    stream->shares = true;
+    stream->owner = r->directory->owners[list][r->place->owners[list] - (size_t)back];
+    return CMODEL_OK;
+}
+
+static cmodel_status own_table(const reader *r, const integer_stream *stream) {
+    directory *d = r->directory;
+    unsigned list = stream->coder - HUFFMAN;
+    if (r->place->owners[list] == d->owner_count[list]) {
+        table_owner owner = {stream->stream, stream->count, stream->bits, r->place->section};
+        TRY(grow(r->c, &d->owners[list], &d->owner_room[list], d->owner_count[list], sizeof owner));
+        d->owners[list][d->owner_count[list]++] = owner;
+    }
+    r->place->owners[list]++;
+    return CMODEL_OK;
+}
+
 static cmodel_status read_integers(const reader *r, uint64_t count, unsigned bits, integer_stream *stream) {
-    uint64_t head, size;
+    uint64_t head, size, argument;
     TRY(read_number(r, &head));
     memset(stream, 0, sizeof *stream);
     stream->coder = (unsigned)(head & 7);
     stream->bits = bits;
     stream->count = count;
-    if (stream->coder > 2)
+    argument = head >> 3;
+    if (stream->coder > SPLIT)
         return fail(r->c, CMODEL_UNKNOWN_FEATURE, "coder %u of integers", stream->coder);
-    if (head >> 3 > (stream->coder == 0 ? bits : 0))
-        return contradicts(r, "the width of packed integers");
-    stream->width = (unsigned)(head >> 3);
-    if (stream->coder == 0) {
-        TRY(product_of(r, count, stream->width, &size));
-        size = (size + 7) / 8;
-    } else {
-        TRY(read_number(r, &size));
+    if (stream->coder == PACKED) {
+        if (argument > bits)
+            return contradicts(r, "the width of packed integers");
+        stream->width = (unsigned)argument;
+        TRY(product_of(r, count, argument, &size));
+        return allot(r, (size + 7) / 8, &stream->stream);
     }
-    return allot(r, size, &stream->stream);
+    if (stream->coder == SPLIT && bits != 16)
+        return fail(r->c, CMODEL_UNKNOWN_FEATURE, "a split stream of integers of 8 bits");
+    if (stream->coder == SPLIT && argument != 0)
+        return contradicts(r, "a split stream with an argument");
+    TRY(read_number(r, &size));
+    TRY(allot(r, size, &stream->stream));
+    if (stream->coder == SPLIT)
+        return CMODEL_OK;
+    return argument > 0 ? share_table(r, argument, stream) : own_table(r, stream);
 }
 
 static unsigned index_bits(uint64_t entries) {
@@ -115,7 +144,10 @@ static cmodel_status read_groups(const reader *r, bool stated, form *form) {
 }
 
 static cmodel_status read_dense(const reader *r, form *form) {
-    return allot(r, form->elements * (form->variant == 0 ? 4 : 2), &form->stream);
+    uint64_t size = form->elements * ((form->variant & 3) == 0 ? 4 : 2);
+    if (form->variant & 4)
+        TRY(read_number(r, &size));
+    return allot(r, size, &form->stream);
 }
 
 static cmodel_status read_codebook(const reader *r, form *form) {
@@ -236,11 +268,11 @@ static cmodel_status read_hashed(const reader *r, form *form) {
 
 /* Goes as deep as the grammar: Sparse or Hashed, Codebook, Linear, Dense. */
 static cmodel_status read_form(const reader *r, uint64_t elements, unsigned allowed, form **made) {
-    static const unsigned variants[6] = {2, 1, 15, 5, 7, 1};
+    static const unsigned variants[6] = {6, 1, 15, 5, 7, 1};
     uint8_t kind;
-    if (!take_u8(r->entry, &kind))
+    if (!take_u8(&r->place->entry, &kind))
         return contradicts(r, "it ends early");
-    if ((kind & 15) > CMODEL_HASHED || kind >> 4 > variants[kind & 15])
+    if ((kind & 15) > CMODEL_HASHED || kind >> 4 > variants[kind & 15] || kind == 0x30)
         return fail(r->c, CMODEL_UNKNOWN_FEATURE, "form %u, variant %u", kind & 15u, kind >> 4);
     if ((allowed >> (kind & 15) & 1) == 0)
         return contradicts(r, "a form within a form where it may not stand");
@@ -284,8 +316,8 @@ static cmodel_status read_shape(const reader *r, tensor_entry *tensor) {
     return CMODEL_OK;
 }
 
-cmodel_status read_entry(const context *c, bytes *entry, bytes *data, tensor_entry *tensor) {
-    reader r = {c, entry, data, tensor};
+cmodel_status read_entry(const context *c, directory *directory, place *place, tensor_entry *tensor) {
+    reader r = {c, directory, place, tensor};
     form *made;
     memset(tensor, 0, sizeof *tensor);
     TRY(read_shape(&r, tensor));

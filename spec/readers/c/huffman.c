@@ -83,14 +83,15 @@ static void fill_slots(huffman_table *table, const uint8_t *lengths, unsigned sy
         }
 }
 
-cmodel_status huffman_read_table(integers *s, bytes *input) {
+cmodel_status huffman_read_table(integers *s, bytes *input, unsigned bits, bool empty) {
     uint8_t lengths[MOST_SYMBOLS];
     uint64_t symbols;
     unsigned used = 0, sum = 0;
-    if (!take_shortest(input, s->source.bits == 8 ? 256 : MOST_SYMBOLS, &symbols))
+    if (!take_shortest(input, bits == 8 ? 256 : MOST_SYMBOLS, &symbols))
         return bad(s, "the number of symbols");
-    if ((symbols == 0) != (s->left == 0))
+    if ((symbols == 0) != empty)
         return bad(s, "symbols without integers, or integers without symbols");
+    s->symbols = (unsigned)symbols;
     if (symbols == 0)
         return CMODEL_OK;
     TRY(read_lengths(s, input, (unsigned)symbols, lengths));

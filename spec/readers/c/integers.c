@@ -3,13 +3,19 @@
 
 #include <stdlib.h>
 
-enum { PACKED, HUFFMAN, RANS };
-
 static cmodel_status bad(const context *c, const char *what) {
     return fail(c, CMODEL_BAD_STREAM, "%s", what);
 }
 
 /* ---- Chunks (sections 7.3 and 8.2) ---- */
+
+/* Whether the chunks fill the payload to its last byte. */
+static cmodel_status check_jumps(const integers *s) {
+    uint64_t all = 0;
+    for (size_t at = 0; at < s->jumps.size; at += 8)
+        all += load32(s->jumps.data + at);
+    return all == s->payload.size ? CMODEL_OK : bad(s->c, "the sizes in a jump table are not those of the chunks");
+}
 
 static cmodel_status read_chunks(integers *s, bytes input) {
     uint8_t head;
@@ -25,18 +31,15 @@ static cmodel_status read_chunks(integers *s, bytes input) {
             return bad(s->c, "a stream ends within its jump table");
     }
     s->payload = input;
-    return CMODEL_OK;
+    return s->jumps.size > 0 ? check_jumps(s) : CMODEL_OK;
 }
 
 static cmodel_status next_chunk(integers *s, size_t count) {
     bytes chunk = s->payload, entry;
     if (take_bytes(&s->jumps, 8, &entry)) {
-        if (!take_bytes(&s->payload, load32(entry.data), &chunk))
-            return bad(s->c, "a chunk goes beyond the end of its stream");
+        take_bytes(&s->payload, load32(entry.data), &chunk);
         if (!crc_matches(s->c->crc, chunk, load32(entry.data + 4)))
             return fail(s->c, CMODEL_CHECKSUM, "the CRC-32 of a chunk does not match");
-        if (s->left == count && s->payload.size > 0)
-            return bad(s->c, "bytes follow the last chunk of a stream");
     }
     return s->source.coder == HUFFMAN ? huffman_chunk(s, chunk, s->block, count)
                                       : rans_chunk(s, chunk, s->block, count);
@@ -44,28 +47,64 @@ static cmodel_status next_chunk(integers *s, size_t count) {
 
 /* ---- Streams ---- */
 
+static cmodel_status read_table(integers *s, bytes *input, unsigned bits, uint64_t count) {
+    return s->source.coder == HUFFMAN ? huffman_read_table(s, input, bits, count == 0)
+                                      : rans_read_table(s, input, bits, count == 0);
+}
+
+static cmodel_status share_table(integers *s) {
+    table_owner owner = s->source.owner;
+    TRY(check_section(s->c, owner.section));
+    TRY(read_table(s, &owner.stream, owner.bits, owner.count));
+    if (s->symbols == 0 && s->left > 0)
+        return bad(s->c, "a shared table without symbols");
+    if (s->source.bits == 8 && s->symbols > 256)
+        return bad(s->c, "a shared table of symbols above 255 for integers of 8 bits");
+    return CMODEL_OK;
+}
+
 static cmodel_status open_coded(integers *s) {
     bytes input = s->source.stream;
-    TRY(s->source.coder == HUFFMAN ? huffman_read_table(s, &input) : rans_read_table(s, &input));
+    TRY(s->source.shares ? share_table(s) : read_table(s, &input, s->source.bits, s->left));
     if (s->left == 0 || s->constant)
         return input.size == 0 ? CMODEL_OK : bad(s->c, "bytes follow the end of a stream");
     return read_chunks(s, input);
 }
 
-static cmodel_status open_packed(integers *s) {
-    const integer_stream *source = &s->source;
-    unsigned used = (unsigned)(source->count % 8 * source->width % 8);
-    if (source->width == 0)
-        s->constant = true;
-    if (used != 0 && source->stream.data[source->stream.size - 1] >> used != 0)
+/* Packed integers of `width` bits that fill `packed`. */
+static cmodel_status open_packed(integers *s, bytes packed, unsigned width) {
+    unsigned used = (unsigned)(s->left % 8 * width % 8);
+    if (used != 0 && packed.data[packed.size - 1] >> used != 0)
         return bad(s->c, "the padding of packed integers is not zero");
-    s->bits = bits_of(source->stream);
+    s->source.width = width;
+    s->constant = width == 0;
+    s->bits = bits_of(packed);
     return CMODEL_OK;
+}
+
+static cmodel_status open_split(integers *s) {
+    bytes input = s->source.stream, low;
+    integer_stream high = {0};
+    uint64_t size;
+    uint8_t head;
+    if (!take_u8(&input, &head) || (head & 0x70) != 0 || (head & 15) == 0)
+        return bad(s->c, "the head of a split stream");
+    if (!multiply(s->left, head & 15, &size) || !take_bytes(&input, (size + 7) / 8, &low))
+        return bad(s->c, "a split stream ends within its low part");
+    TRY(open_packed(s, low, head & 15));
+    high.coder = head >> 7 ? RANS : HUFFMAN;
+    high.bits = 16;
+    high.count = s->left;
+    high.stream = input;
+    return integers_open(s->c, &high, &s->high);
 }
 
 static cmodel_status open(integers *s) {
     s->chunk_log = 12; /* the size of the blocks where there are no larger chunks */
-    TRY(s->source.coder == PACKED ? open_packed(s) : open_coded(s));
+    if (s->source.coder == PACKED)
+        TRY(open_packed(s, s->source.stream, s->source.width));
+    else
+        TRY(s->source.coder == SPLIT ? open_split(s) : open_coded(s));
     s->block_size = (size_t)1 << s->chunk_log;
     if (s->block_size > s->left)
         s->block_size = (size_t)s->left;
@@ -94,9 +133,22 @@ cmodel_status integers_open(const context *c, const integer_stream *source, inte
 }
 
 void integers_close(integers *stream) {
-    if (stream != NULL)
+    if (stream != NULL) {
+        integers_close(stream->high);
         free(stream->block);
+    }
     free(stream);
+}
+
+static cmodel_status next_split(integers *s, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        uint32_t high, low = bits_take(&s->bits, s->source.width);
+        TRY(integers_next(s->high, &high));
+        if (high > 0xFFFFu >> s->source.width)
+            return bad(s->c, "an integer of a split stream is above 65,535");
+        s->block[i] = (uint16_t)(high << s->source.width | low);
+    }
+    return CMODEL_OK;
 }
 
 cmodel_status integers_refill(integers *s) {
@@ -108,6 +160,8 @@ cmodel_status integers_refill(integers *s) {
     } else if (s->source.coder == PACKED) {
         for (size_t i = 0; i < count; i++)
             s->block[i] = (uint16_t)bits_take(&s->bits, s->source.width);
+    } else if (s->source.coder == SPLIT) {
+        TRY(next_split(s, count));
     } else {
         TRY(next_chunk(s, count));
     }

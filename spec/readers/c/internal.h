@@ -39,10 +39,13 @@ typedef struct {
     uint32_t after[8][256]; /* [k][b]: the byte b, followed by k bytes of zero */
 } crc_tables;
 
+struct section;
+
 typedef struct {
     cmodel_error *error;
     const crc_tables *crc;
     uint64_t max_memory;
+    struct section *sections; /* of the file, once the section table is read */
 } context;
 
 /* 1. Conventions (conventions.c, inflate.c) */
@@ -98,7 +101,7 @@ cmodel_status inflate_exactly(const context *c, bytes input, uint8_t *output, si
 
 /* 2. The file (file.c) */
 
-typedef struct {
+typedef struct section {
     unsigned type;
     unsigned flags;
     uint32_t crc;
@@ -116,7 +119,8 @@ enum { SECTION_MANIFEST = 1, SECTION_DATA = 2, SECTION_NOTES = 3, SECTION_LABELS
 enum { SECTION_DEFLATED = 1, SECTION_ANCILLARY = 0x8000 };
 
 cmodel_status read_file(const context *c, bytes file, section_table *table);
-cmodel_status check_section(const context *c, section *section, size_t index);
+/* Check the CRC-32 of a section where that has not been done. */
+cmodel_status check_section(const context *c, size_t index);
 
 /* 3. The manifest (manifest.c) */
 
@@ -173,25 +177,45 @@ size_t name_suffix(uint32_t number, char suffix[16]);
 
 cmodel_status name_layers(const context *c, manifest *manifest);
 
+/* A stream of integers with a table of its own, which streams after it may share. */
+typedef struct {
+    bytes stream;
+    uint64_t count;
+    unsigned bits;
+    size_t section;
+} table_owner;
+
+/* Where the reading of the directory has got to. */
+typedef struct {
+    bytes entry; /* what is left of the directory */
+    bytes data;  /* what is left of the section */
+    size_t section;
+    size_t owners[2]; /* tables so far: Huffman, rANS */
+} place;
+
 typedef struct {
     uint64_t layer;
     uint64_t blob;
-    bytes entry;  /* its shape and what follows in the directory */
-    bytes data;   /* its streams and what follows in the section */
-    size_t section;
+    place place; /* of its shape */
 } tensor_place;
 
 typedef struct {
     tensor_place *tensors;
     size_t count, room;
+    table_owner *owners[2];
+    size_t owner_count[2], owner_room[2];
 } directory;
 
 /* 5. Forms (forms.c, decode.c) */
+
+enum { PACKED, HUFFMAN, RANS, SPLIT };
 
 typedef struct {
     unsigned coder, width, bits;
     uint64_t count;
     bytes stream;
+    bool shares; /* the table of another stream */
+    table_owner owner;
 } integer_stream;
 
 typedef struct form {
@@ -199,7 +223,7 @@ typedef struct form {
     unsigned variant;
     uint64_t elements;
     struct form *inner;
-    bytes stream; /* words, a bitmap or a mask */
+    bytes stream; /* words, byte planes, a bitmap or a mask */
     integer_stream integers;
     uint64_t groups, entries;                                  /* Codebook, Linear, Product */
     int64_t lowest, base;                                      /* Linear */
@@ -223,8 +247,9 @@ typedef struct {
     unsigned form_count;
 } tensor_entry;
 
-/* Read an entry and allot the streams: `entry` and `data` move on. */
-cmodel_status read_entry(const context *c, bytes *entry, bytes *data, tensor_entry *tensor);
+/* Read an entry and allot the streams: `place` moves on. Tables that come for the first time are added to
+ * the owners in the directory. */
+cmodel_status read_entry(const context *c, directory *directory, place *place, tensor_entry *tensor);
 
 cmodel_status read_directory(const context *c, const manifest *manifest, const section_table *table,
                              directory *directory);
@@ -232,7 +257,7 @@ cmodel_status read_directory(const context *c, const manifest *manifest, const s
 /* `output` has room for the elements of the form, as float32 bit patterns in the machine's byte order. */
 cmodel_status decode_form(const context *c, const tensor_entry *tensor, const form *form, void *output);
 
-/* 6. Streams (integers.c) */
+/* 6. Streams (integers.c, planes.c) */
 
 #define CHUNK_SMALL 4096u
 
@@ -248,13 +273,15 @@ typedef struct {
 } rans_table;
 
 /* A stream of integers, decoded a block at a time: memory does not grow with their number. */
-typedef struct {
+typedef struct integers {
     const context *c;
     integer_stream source;
-    uint64_t left; /* not yet decoded */
-    bool constant;
+    uint64_t left;           /* not yet decoded */
+    unsigned symbols;        /* of the table: the highest + 1 */
+    bool constant;           /* every integer is `value` */
     uint16_t value;
-    bit_reader bits;         /* packed */
+    bit_reader bits;         /* packed, and the low part where the stream is split */
+    struct integers *high;   /* split */
     bool wide;               /* rANS */
     unsigned chunk_log;
     bytes jumps, payload;    /* of the chunks to come */
@@ -278,12 +305,15 @@ static inline cmodel_status integers_next(integers *stream, uint32_t *value) {
     return CMODEL_OK;
 }
 
-/* 7. Huffman streams (huffman.c), 8. rANS streams (rans.c): a table from the front of `input`; `*constant`
- * says that it alone gives every integer. Then each chunk. */
+/* Decode `count` words of 2 or 4 bytes in byte planes into `words`, each as a uint32_t. */
+cmodel_status planes_decode(const context *c, bytes stream, uint64_t count, unsigned size, void *words);
 
-cmodel_status huffman_read_table(integers *stream, bytes *input);
+/* 7. Huffman streams (huffman.c), 8. rANS streams (rans.c): the table at the front of `input`, as that of a
+ * stream of integers of 8 or 16 bits, which is empty or not. Then each chunk. */
+
+cmodel_status huffman_read_table(integers *stream, bytes *input, unsigned bits, bool empty);
 cmodel_status huffman_chunk(const integers *stream, bytes chunk, uint16_t *output, size_t count);
-cmodel_status rans_read_table(integers *stream, bytes *input);
+cmodel_status rans_read_table(integers *stream, bytes *input, unsigned bits, bool empty);
 cmodel_status rans_chunk(const integers *stream, bytes chunk, uint16_t *output, size_t count);
 
 /* 9. Mask streams (mask.c): set the bits of a bitmap of rows x columns bits that is all zero. */

@@ -91,13 +91,26 @@ static cmodel_status list_part(cmodel *file, size_t index, unsigned number, cons
     return status;
 }
 
+/* Say on standard error what is wrong, and with which tensor. */
+static void complain(const cmodel *file, size_t index, const cmodel_error *error) {
+    output out = {NULL, 0, 0};
+    append_name(&out, file, index, "");
+    fprintf(stderr, "%s: tensor %.*s: %s\n", cmodel_status_name(error->status), (int)(out.size < 200 ? out.size : 200),
+            out.text, error->message);
+    free(out.text);
+}
+
 static cmodel_status list(cmodel *file, output *out, cmodel_error *error) {
     cmodel_status status = cmodel_check_sections(file, error);
+    if (status != CMODEL_OK)
+        fprintf(stderr, "%s: %s\n", cmodel_status_name(status), error->message);
     for (size_t i = 0; status == CMODEL_OK && i < cmodel_tensor_count(file); i++) {
         cmodel_tensor tensor;
         cmodel_describe(file, i, &tensor);
         for (unsigned k = 0; status == CMODEL_OK && k < tensor.part_count; k++)
             status = list_part(file, i, k, &tensor.parts[k], out, error);
+        if (status != CMODEL_OK)
+            complain(file, i, error);
     }
     return status;
 }
@@ -140,7 +153,9 @@ static int run(const char *path, uint64_t max_memory) {
     cmodel_error error;
     output out = {NULL, 0, 0};
     cmodel_status status = cmodel_open(data, size, max_memory, &file, &error);
-    if (status == CMODEL_OK)
+    if (status != CMODEL_OK)
+        fprintf(stderr, "%s: %s\n", cmodel_status_name(status), error.message);
+    else
         status = list(file, &out, &error);
     if (status == CMODEL_OK) {
         printf("{\"tensors\": {");
@@ -150,8 +165,6 @@ static int run(const char *path, uint64_t max_memory) {
             putchar('\n');
         }
         printf("}}\n");
-    } else {
-        fprintf(stderr, "%s: %s\n", cmodel_status_name(status), error.message);
     }
     cmodel_close(file);
     free(out.text);

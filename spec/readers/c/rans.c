@@ -122,14 +122,15 @@ static cmodel_status fill_table(const integers *s, const weights *w, rans_table 
     return CMODEL_OK;
 }
 
-cmodel_status rans_read_table(integers *s, bytes *input) {
+cmodel_status rans_read_table(integers *s, bytes *input, unsigned bits, bool empty) {
     weights w = {0};
     uint64_t symbols;
     uint8_t head;
-    if (!take_shortest(input, s->source.bits == 8 ? 256 : MOST_SYMBOLS, &symbols))
+    if (!take_shortest(input, bits == 8 ? 256 : MOST_SYMBOLS, &symbols))
         return bad(s, "the number of symbols");
-    if ((symbols == 0) != (s->left == 0))
+    if ((symbols == 0) != empty)
         return bad(s, "symbols without integers, or integers without symbols");
+    s->symbols = (unsigned)symbols;
     if (symbols == 0)
         return CMODEL_OK;
     if (!take_u8(input, &head))
@@ -160,7 +161,9 @@ static cmodel_status read_lane(const integers *s, bytes chunk, uint16_t *output,
     size_t at = chunk.size < 4 ? chunk.size : 4;
     for (size_t i = at; i-- > 0;)
         state = state << 8 | chunk.data[i];
-    if (chunk.size >= 1 && chunk.size <= 4 && chunk.data[chunk.size - 1] == 0)
+    if (chunk.size == 0)
+        return bad(s, "a chunk of no bytes");
+    if (chunk.size <= 4 && chunk.data[chunk.size - 1] == 0)
         return bad(s, "the last byte of a short chunk is 0");
     if (chunk.size > 4 && (chunk.size % 2 != 0 || state < LEAST_STATE))
         return bad(s, "the state at the start of a chunk, or its size");
@@ -171,7 +174,7 @@ static cmodel_status read_lane(const integers *s, bytes chunk, uint16_t *output,
             at += 2;
         }
     }
-    if (state != 0 || at < chunk.size)
+    if (state != 1 || at < chunk.size)
         return bad(s, "a chunk does not end where its integers do");
     return CMODEL_OK;
 }
