@@ -7,7 +7,7 @@ use crate::error::{bad_manifest, limit_memory, unknown, ErrorName, Result};
 use crate::file::Section;
 use crate::forms::Form;
 use crate::manifest::Manifest;
-use crate::streams::{Coder, Ints, Span};
+use crate::streams::{Coder, Ints, Owner, Span};
 
 const MOST_RANK: u64 = 32;
 const MOST_ELEMENTS: u64 = 1 << 40;
@@ -21,8 +21,8 @@ pub(crate) struct Entry {
     pub shape: Vec<u64>,
     pub form: Form,
     pub crc32: u32,
-    /// Which data section its streams are in.
-    pub section: usize,
+    /// The data sections of its streams and of the tables that these share.
+    pub sections: Vec<usize>,
 }
 
 /// The directory's bytes, and the place in the data sections of the next stream.
@@ -33,6 +33,10 @@ pub(crate) struct Parser<'a> {
     begun: usize,
     position: u64,
     end: u64,
+    /// The Huffman and the rANS streams so far that have tables of their own.
+    tables: [Vec<Owner>; 2],
+    /// The data sections that the tensor at hand needs.
+    sections: Vec<usize>,
     /// Bytes of the largest array that decoding needs beside the tensors themselves.
     pub largest_part: u64,
 }
@@ -54,24 +58,65 @@ impl<'a> Parser<'a> {
     pub fn ints(&mut self, count: u64, bits: u32) -> Result<Ints> {
         self.part(count, 2)?;
         let head = self.cursor.varint()?;
+        let back = head >> 3;
         let coder = match head & 7 {
             0 if head >> 3 <= u64::from(bits) => Coder::Packed((head >> 3) as u32),
             0 => return bad_manifest(format!("integers of {bits} bits have {} bits", head >> 3)),
-            1 if head >> 3 == 0 => Coder::Huffman,
-            2 if head >> 3 == 0 => Coder::Rans,
-            1 | 2 => return bad_manifest("a coder has bits that must be zero"),
+            1 => Coder::Huffman(self.shared(0, back)?),
+            2 => Coder::Rans(self.shared(1, back)?),
+            3 if back != 0 => return bad_manifest("a split stream shares no table"),
+            3 if bits != 16 => return bad_manifest("only integers of 16 bits are split"),
+            3 => Coder::Split,
             kind => return unknown(format!("the coder {kind} is not known")),
         };
         let size = match coder {
             Coder::Packed(width) => product(&[count, u64::from(width)])?.saturating_add(7) / 8,
             _ => self.cursor.varint()?,
         };
+        let span = self.stream(size)?;
+        let owner = Owner {
+            span,
+            bits,
+            section: self.section(),
+        };
+        match coder {
+            Coder::Huffman(None) => self.tables[0].push(owner),
+            Coder::Rans(None) => self.tables[1].push(owner),
+            _ => {}
+        }
         Ok(Ints {
             coder,
             count,
             bits,
-            span: self.stream(size)?,
+            span,
         })
+    }
+
+    /// The stream whose table is shared, `back` before the end of those of one coder; 0: none.
+    fn shared(&mut self, coder: usize, back: u64) -> Result<Option<Owner>> {
+        if back == 0 {
+            return Ok(None);
+        }
+        let tables = &self.tables[coder];
+        let index = usize::try_from(back)
+            .ok()
+            .and_then(|b| tables.len().checked_sub(b));
+        match index {
+            Some(index) => {
+                let owner = tables[index];
+                if !self.sections.contains(&owner.section) {
+                    self.sections.push(owner.section);
+                }
+                Ok(Some(owner))
+            }
+            None => bad_manifest(format!("there is no table {back} streams back")),
+        }
+    }
+
+    /// The data section that streams are taken from.
+    fn section(&self) -> usize {
+        // The first tensor begins one before it has streams.
+        self.begun - 1
     }
 
     /// Note that decoding needs an array of `count` elements of `size` bytes.
@@ -122,6 +167,8 @@ pub(crate) fn parse(manifest: &Manifest, data: &[&Section]) -> Result<(Vec<Entry
         begun: 0,
         position: 0,
         end: 0,
+        tables: [Vec::new(), Vec::new()],
+        sections: Vec::new(),
         largest_part: 0,
     };
     let count = parser.cursor.varint()?;
@@ -143,6 +190,7 @@ pub(crate) fn parse(manifest: &Manifest, data: &[&Section]) -> Result<(Vec<Entry
             None => return bad_manifest(format!("there is no layer {layer}")),
         };
         let is_mean = layer == names.len() as u64;
+        parser.sections = vec![parser.section()];
         let (shape, form) = read_tensor(&mut parser).map_err(|e| e.at(&name))?;
         if is_mean {
             if blob != 0 || shape.len() != 3 {
@@ -157,7 +205,7 @@ pub(crate) fn parse(manifest: &Manifest, data: &[&Section]) -> Result<(Vec<Entry
             shape,
             form,
             crc32: parser.cursor.u32()?,
-            section: parser.begun - 1,
+            sections: std::mem::take(&mut parser.sections),
         });
         places.push(place);
     }

@@ -4,7 +4,7 @@ use crate::conventions::{le16, le32, room, to_usize, zeros, LARGEST};
 use crate::directory::{product, Parser};
 use crate::error::{bad_manifest, bad_stream, unknown, Result};
 use crate::mask;
-use crate::streams::{Ints, Span};
+use crate::streams::{planes, Ints, Span};
 
 const DENSE: u8 = 0;
 const CODEBOOK: u8 = 1;
@@ -36,6 +36,7 @@ enum Words {
 pub(crate) struct Dense {
     count: u64,
     kind: Words,
+    in_planes: bool,
     words: Span,
 }
 
@@ -139,7 +140,7 @@ impl Form {
         let kind = parser.cursor.u8()?;
         let (form, variant) = (kind & 15, kind >> 4);
         let known = match form {
-            DENSE => variant <= 2,
+            DENSE => variant <= 7 && variant & 3 <= 2,
             CODEBOOK => variant <= 1,
             LINEAR => true,
             SPARSE => variant <= 7 && variant >> 1 <= 2,
@@ -193,37 +194,53 @@ fn group_size(count: u64, groups: u64) -> Result<usize> {
 
 impl Dense {
     fn parse(parser: &mut Parser, count: u64, variant: u8) -> Result<Dense> {
-        let (kind, size) = match variant {
+        let (kind, bytes) = match variant & 3 {
             0 => (Words::Float32, 4),
             1 => (Words::Float16, 2),
             _ => (Words::Bfloat16, 2),
         };
+        let in_planes = variant & 4 != 0;
+        let size = if in_planes {
+            parser.cursor.varint()?
+        } else {
+            product(&[count, bytes])?
+        };
         Ok(Dense {
             count,
             kind,
-            words: parser.stream(product(&[count, size])?)?,
+            in_planes,
+            words: parser.stream(size)?,
         })
     }
 
     fn decode(&self, file: &[u8]) -> Result<Vec<u32>> {
         let bytes = self.words.of(file);
-        let mut out = room(self.count)?;
-        match self.kind {
-            Words::Float32 => out.extend(bytes.chunks_exact(4).map(le32)),
-            Words::Float16 => out.extend(bytes.chunks_exact(2).map(|b| widened(le16(b)))),
-            Words::Bfloat16 => {
-                out.extend(bytes.chunks_exact(2).map(|b| u32::from(le16(b)) << 16));
+        let is_single = matches!(self.kind, Words::Float32);
+        let mut words: Vec<u32> = if self.in_planes {
+            planes(bytes, self.count, if is_single { 4 } else { 2 })?
+        } else {
+            let mut words = room(self.count)?;
+            if is_single {
+                words.extend(bytes.chunks_exact(4).map(le32));
+            } else {
+                words.extend(bytes.chunks_exact(2).map(|b| u32::from(le16(b))));
             }
+            words
+        };
+        match self.kind {
+            Words::Float32 => {}
+            Words::Float16 => words.iter_mut().for_each(|w| *w = widened(*w)),
+            Words::Bfloat16 => words.iter_mut().for_each(|w| *w <<= 16),
         }
-        Ok(out)
+        Ok(words)
     }
 }
 
 /// The float32 of the same value (of a NaN: with the same bits, extended by zeros).
-fn widened(half: u16) -> u32 {
-    let sign = u32::from(half & 0x8000) << 16;
-    let exponent = u32::from(half >> 10 & 31);
-    let fraction = u32::from(half & 0x3FF);
+fn widened(half: u32) -> u32 {
+    let sign = (half & 0x8000) << 16;
+    let exponent = half >> 10 & 31;
+    let fraction = half & 0x3FF;
     sign | match exponent {
         0 => (fraction as f32 * (1.0 / 16_777_216.0)).to_bits(),
         31 => 0x7F80_0000 | fraction << 13,
@@ -657,7 +674,7 @@ mod tests {
 
     #[test]
     fn half_floats_are_widened_exactly() {
-        let cases: [(u16, u32); 8] = [
+        let cases: [(u32, u32); 8] = [
             (0x3C00, 1f32.to_bits()),
             (0xC000, (-2f32).to_bits()),
             (0x0000, 0),

@@ -1,56 +1,62 @@
 //! Section 7: Huffman streams.
 
 use crate::chunks;
-use crate::conventions::{zeros, Bits, Cursor};
+use crate::conventions::{Bits, Cursor};
 use crate::error::{bad_stream, ErrorName, Result};
 
-const MOST_SYMBOLS: u64 = 2048;
 const LONGEST: u32 = 11;
 const SIZE: usize = 1 << LONGEST;
 
 /// For the next 11 bits of a stream, the first lowest: symbol << 4 | length.
 type Table = [u16; SIZE];
 
-/// Decode `count` integers of 8 or 16 bits from a whole stream.
-pub(crate) fn decode(bytes: &[u8], count: u64, bits: u32) -> Result<Vec<u16>> {
-    let mut stream = Cursor::new(bytes, ErrorName::BadStream);
-    let lengths = read_lengths(&mut stream, bits)?;
-    let used = lengths.iter().filter(|&&length| length > 0).count();
-    if (used == 0) != (count == 0) {
-        return bad_stream(format!("{used} symbols cannot code {count} integers"));
+/// Section 7.1: what a stream begins with, or shares with another.
+pub(crate) struct Code {
+    alphabet: usize,
+    /// Absent where fewer than two symbols are used.
+    table: Option<Table>,
+}
+
+impl Code {
+    /// Read the table of a stream of integers of 8 or 16 bits.
+    pub fn read(stream: &mut Cursor, bits: u32) -> Result<Code> {
+        let lengths = read_lengths(stream, bits)?;
+        let table = match lengths.iter().filter(|&&length| length > 0).count() {
+            0 => None,
+            1 if lengths.last() == Some(&1) => None,
+            1 => return bad_stream("the only symbol has not the length 1"),
+            _ => Some(build(&lengths)?),
+        };
+        Ok(Code {
+            alphabet: lengths.len(),
+            table,
+        })
     }
-    let mut out = zeros(count)?;
-    if used < 2 {
-        if lengths.last().map_or(false, |&length| length != 1) {
-            return bad_stream("the only symbol has not the length 1");
+
+    /// Decode `count` integers of 8 or 16 bits from what follows the table.
+    pub fn decode(&self, mut stream: Cursor, count: u64, bits: u32) -> Result<Vec<u16>> {
+        let mut out = chunks::begin(self.alphabet, count, bits)?;
+        let table = match &self.table {
+            Some(table) => table,
+            None => return chunks::constant(&stream, self.alphabet, out),
+        };
+        let mut log = 12;
+        if out.len() > chunks::SMALL {
+            log = u32::from(stream.u8()?);
+            if !(12..=20).contains(&log) {
+                return bad_stream(format!("chunks of 2^{log} integers do not exist"));
+            }
         }
-        if !stream.is_empty() {
-            return bad_stream("bytes follow a table without codes");
-        }
-        out.fill(lengths.len().saturating_sub(1) as u16);
-        return Ok(out);
+        chunks::each(stream, log, &mut out, |bytes, part| {
+            chunk(table, bytes, part)
+        })?;
+        Ok(out)
     }
-    let table = build(&lengths)?;
-    let mut log = 12;
-    if out.len() > chunks::SMALL {
-        log = u32::from(stream.u8()?);
-        if !(12..=20).contains(&log) {
-            return bad_stream(format!("chunks of 2^{log} integers do not exist"));
-        }
-    }
-    chunks::each(stream, log, &mut out, |bytes, part| {
-        chunk(&table, bytes, part)
-    })?;
-    Ok(out)
 }
 
 /// Section 7.1: the code lengths of the symbols below A.
 fn read_lengths(stream: &mut Cursor, bits: u32) -> Result<Vec<u8>> {
-    let alphabet = stream.varint32()?;
-    if alphabet > MOST_SYMBOLS || (bits == 8 && alphabet > 256) {
-        return bad_stream(format!("an alphabet of {alphabet} symbols is too large"));
-    }
-    let alphabet = alphabet as usize;
+    let alphabet = chunks::read_alphabet(stream, bits)?;
     let mut lengths: Vec<u8> = Vec::with_capacity(alphabet);
     let mut half: Option<u8> = None;
     let mut nibble = || -> Result<usize> {
@@ -204,6 +210,11 @@ fn finish(table: &Table, bits: &mut Bits, out: &mut [u16]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn decode(bytes: &[u8], count: u64, bits: u32) -> Result<Vec<u16>> {
+        let mut stream = Cursor::new(bytes, ErrorName::BadStream);
+        Code::read(&mut stream, bits)?.decode(stream, count, bits)
+    }
 
     #[test]
     fn the_example_of_section_7() {

@@ -149,7 +149,9 @@ impl<'a> Container<'a> {
 
     fn decode_tensor(&self, tensor: &Tensor) -> Result<Vec<u32>> {
         let entry = &self.entries[tensor.entry];
-        self.sections[self.data[entry.section]].verify(self.file)?;
+        for &section in &entry.sections {
+            self.sections[self.data[section]].verify(self.file)?;
+        }
         match (&entry.form, tensor.is_rotation) {
             (Form::Product(product), true) => match &product.rotation {
                 Some(rotation) => rotation.decode(self.file),

@@ -1,10 +1,9 @@
 //! Section 8: rANS streams.
 
 use crate::chunks;
-use crate::conventions::{le16, le32, zeros, Bits, Cursor};
+use crate::conventions::{le16, le32, Bits, Cursor};
 use crate::error::{bad_stream, ErrorName, Result};
 
-const MOST_SYMBOLS: u64 = 2048;
 const TOTAL: u64 = 4096;
 const LANES: usize = 32;
 const LOW: u32 = 1 << 16;
@@ -25,49 +24,52 @@ struct Slot {
 
 type Table = [Slot; TOTAL as usize];
 
-/// Decode `count` integers of 8 or 16 bits from a whole stream.
-pub(crate) fn decode(bytes: &[u8], count: u64, bits: u32) -> Result<Vec<u16>> {
-    let mut stream = Cursor::new(bytes, ErrorName::BadStream);
-    let alphabet = stream.varint32()?;
-    if alphabet > MOST_SYMBOLS || (bits == 8 && alphabet > 256) {
-        return bad_stream(format!("an alphabet of {alphabet} symbols is too large"));
+/// Section 8.1: what a stream begins with, or shares with another.
+pub(crate) struct Code {
+    alphabet: usize,
+    /// Absent where at most one symbol is used.
+    table: Option<Box<Table>>,
+}
+
+impl Code {
+    /// Read the table of a stream of integers of 8 or 16 bits.
+    pub fn read(stream: &mut Cursor, bits: u32) -> Result<Code> {
+        let alphabet = chunks::read_alphabet(stream, bits)?;
+        let table = match alphabet {
+            0 => None,
+            _ => match read_weights(stream, alphabet)? {
+                Some(weights) => Some(build(&weights)?),
+                None => None,
+            },
+        };
+        Ok(Code { alphabet, table })
     }
-    if (alphabet == 0) != (count == 0) {
-        return bad_stream(format!("{alphabet} symbols cannot code {count} integers"));
-    }
-    let mut out = zeros(count)?;
-    let weights = match alphabet {
-        0 => None,
-        _ => read_weights(&mut stream, alphabet as usize)?,
-    };
-    let weights = match weights {
-        Some(weights) => weights,
-        None => {
-            if !stream.is_empty() {
-                return bad_stream("bytes follow a table without frequencies");
+
+    /// Decode `count` integers of 8 or 16 bits from what follows the table.
+    pub fn decode(&self, mut stream: Cursor, count: u64, bits: u32) -> Result<Vec<u16>> {
+        let mut out = chunks::begin(self.alphabet, count, bits)?;
+        let table = match &self.table {
+            Some(table) => table,
+            None => return chunks::constant(&stream, self.alphabet, out),
+        };
+        let (mut log, mut wide) = (12, false);
+        if out.len() > chunks::SMALL {
+            let byte = stream.u8()?;
+            log = u32::from(byte & 31);
+            wide = byte & 0x80 != 0;
+            if !(12..=20).contains(&log) || byte & 0x60 != 0 {
+                return bad_stream(format!("chunks of the kind {byte} do not exist"));
             }
-            out.fill(alphabet.saturating_sub(1) as u16);
-            return Ok(out);
         }
-    };
-    let table = build(&weights)?;
-    let (mut log, mut wide) = (12, false);
-    if out.len() > chunks::SMALL {
-        let byte = stream.u8()?;
-        log = u32::from(byte & 31);
-        wide = byte & 0x80 != 0;
-        if !(12..=20).contains(&log) || byte & 0x60 != 0 {
-            return bad_stream(format!("chunks of the kind {byte} do not exist"));
-        }
+        chunks::each(stream, log, &mut out, |bytes, part| {
+            if wide && part.len() > chunks::SMALL {
+                wide_chunk(table, bytes, part)
+            } else {
+                narrow_chunk(table, bytes, part)
+            }
+        })?;
+        Ok(out)
     }
-    chunks::each(stream, log, &mut out, |bytes, part| {
-        if wide && part.len() > chunks::SMALL {
-            wide_chunk(&table, bytes, part)
-        } else {
-            narrow_chunk(&table, bytes, part)
-        }
-    })?;
-    Ok(out)
 }
 
 /// Section 8.1: the weight of each symbol, `None` for one that is not used; nothing for a table of
@@ -277,6 +279,11 @@ fn wide_chunk(table: &Table, bytes: &[u8], out: &mut [u16]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn decode(bytes: &[u8], count: u64, bits: u32) -> Result<Vec<u16>> {
+        let mut stream = Cursor::new(bytes, ErrorName::BadStream);
+        Code::read(&mut stream, bits)?.decode(stream, count, bits)
+    }
 
     /// The encoder of section 8.2, for one lane (from 0) or many (from 2^16).
     fn encode(table: &Table, symbols: &[u16], lanes: usize) -> Vec<u8> {

@@ -292,3 +292,41 @@ fn a_tensor_that_decodes_to_something_else_is_damaged() {
     let bytes = one(&[0, 0], &[0], &streams);
     assert_eq!(name_of(&bytes), Some(ErrorName::Checksum));
 }
+
+#[test]
+fn a_table_is_shared_across_sections() {
+    // Two tensors of uint8 with the scale 1, each in a section of its own. The first has the
+    // example of section 7, the second the same integers by the table of the first.
+    let ints = [2.0, 0.0, 2.0, 1.0, 2.0, 2.0, 0.0, 5.0];
+    let (bits, _) = floats(&ints);
+    let crc = crc32_of_words(&bits).to_le_bytes();
+    let scale = 1f32.to_le_bytes();
+    let with = |back: u8, second: &[u8], flip: u8| {
+        let mut directory = vec![2, 2, 1, 8, 0x12, 0, 0x00, 0x01, 6];
+        directory.extend(crc);
+        directory.extend([2, 1, 8, 0x12, 0, 0x00, 0x01 | back << 3, second.len() as u8]);
+        directory.extend(crc);
+        let first = [0x06, 0x32, 0x01, 0x30, 0x32, 0x3A];
+        let data = [[&scale[..], &first].concat(), [&scale[..], second].concat()];
+        let parts = [
+            part(1, 0, &manifest(&directory)),
+            part(2, 0, &data[0]),
+            part(2, 0, &data[1]),
+        ];
+        let mut bytes = file(0, &parts);
+        let table = bytes.len() - data[1].len() - first.len();
+        bytes[table] ^= flip;
+        bytes
+    };
+    let good = with(1, &[0x32, 0x3A], 0);
+    assert_eq!(name_of(&good), None);
+    assert_eq!(open(&good).decode_bits("fc/1"), Some(Ok(bits)));
+    let none = name_of(&with(2, &[0x32, 0x3A], 0));
+    assert_eq!(none, Some(ErrorName::BadManifest));
+    let long = name_of(&with(1, &[0x32, 0x3A, 0], 0));
+    assert_eq!(long, Some(ErrorName::BadStream));
+    // A table in a damaged section is not used.
+    let damaged = with(1, &[0x32, 0x3A], 1);
+    let error = open(&damaged).decode_bits("fc/1").unwrap().unwrap_err();
+    assert_eq!(error.name, ErrorName::Checksum);
+}
