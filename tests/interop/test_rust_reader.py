@@ -28,6 +28,7 @@ from cmodel.tensors import Codebook, Dense, Linear, Product, crc32_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CRATE = ROOT / "spec" / "readers" / "rust"
+VECTORS = ROOT / "spec" / "vectors"
 LENET = ROOT / "examples" / "lenet-fashion"
 NAMES = {
     "bad-signature",
@@ -182,6 +183,22 @@ def test_packed_models_are_read(release, tmp_path, preset):
     tensors = listed(release, path)
     assert tensors == expected(container.read(path))
     assert len(tensors) == 8
+
+
+def test_every_vector_is_read(release):
+    if not VECTORS.is_dir():
+        pytest.skip("there are no vectors in spec/vectors")
+    wrong = []
+    for path, facts in json.loads((VECTORS / "index.json").read_text()).items():
+        if "error" in facts:
+            found = refused(release, VECTORS / path)
+            due = facts["error"]
+        else:
+            found = list(listed(release, VECTORS / path).items())
+            due = list(facts["tensors"].items())
+        if found != due:
+            wrong.append(f"{path} ({facts['what']}): {found} where {due} is due")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_every_cut_is_refused(release, tmp_path):

@@ -23,10 +23,11 @@ fn check_alphabet(alphabet: usize, bits: u32) -> Result<()> {
     Ok(())
 }
 
-/// Make room for integers of an alphabet, which is empty if and only if they are none.
-pub(crate) fn begin(alphabet: usize, count: u64, bits: u32) -> Result<Vec<u16>> {
+/// Make room for integers of an alphabet, which has symbols if there are integers; if and only if,
+/// where the table is the stream's own.
+pub(crate) fn begin(alphabet: usize, count: u64, bits: u32, shared: bool) -> Result<Vec<u16>> {
     check_alphabet(alphabet, bits)?;
-    if (alphabet == 0) != (count == 0) {
+    if (alphabet == 0) != (count == 0) && !(shared && count == 0) {
         return bad_stream(format!("{alphabet} symbols cannot code {count} integers"));
     }
     zeros(count)

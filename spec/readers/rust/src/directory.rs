@@ -65,7 +65,7 @@ impl<'a> Parser<'a> {
             1 => Coder::Huffman(self.shared(0, back)?),
             2 => Coder::Rans(self.shared(1, back)?),
             3 if back != 0 => return bad_manifest("a split stream shares no table"),
-            3 if bits != 16 => return bad_manifest("only integers of 16 bits are split"),
+            3 if bits != 16 => return unknown("a split stream of integers of 8 bits"),
             3 => Coder::Split,
             kind => return unknown(format!("the coder {kind} is not known")),
         };

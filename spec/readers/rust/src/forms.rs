@@ -368,6 +368,9 @@ impl Sparse {
                 "blocks of {height} x {width} do not divide {rows} x {columns} elements"
             ));
         }
+        if variant & 1 != 0 && (height, width) == (1, 1) {
+            return bad_manifest("blocks of one element are stated");
+        }
         let grid = (rows / height, columns / width);
         let blocks = product(&[grid.0, grid.1])?;
         let stored = parser.cursor.varint()?;

@@ -13,6 +13,7 @@ type Table = [u16; SIZE];
 /// Section 7.1: what a stream begins with, or shares with another.
 pub(crate) struct Code {
     alphabet: usize,
+    shared: bool,
     /// Absent where fewer than two symbols are used.
     table: Option<Table>,
 }
@@ -29,16 +30,25 @@ impl Code {
         };
         Ok(Code {
             alphabet: lengths.len(),
+            shared: false,
             table,
         })
     }
 
+    /// The table for a stream that has none, but uses this one.
+    pub fn share(self) -> Code {
+        Code {
+            shared: true,
+            ..self
+        }
+    }
+
     /// Decode `count` integers of 8 or 16 bits from what follows the table.
     pub fn decode(&self, mut stream: Cursor, count: u64, bits: u32) -> Result<Vec<u16>> {
-        let mut out = chunks::begin(self.alphabet, count, bits)?;
+        let mut out = chunks::begin(self.alphabet, count, bits, self.shared)?;
         let table = match &self.table {
-            Some(table) => table,
-            None => return chunks::constant(&stream, self.alphabet, out),
+            Some(table) if count > 0 => table,
+            _ => return chunks::constant(&stream, self.alphabet, out),
         };
         let mut log = 12;
         if out.len() > chunks::SMALL {

@@ -243,6 +243,12 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_section_9() {
+        let mask = decode(&[0x00, 0x2C, 0xBA], 2, 4, 2);
+        assert_eq!(mask, Ok(vec![0, 1, 0, 0, 0, 0, 1, 0]));
+    }
+
+    #[test]
     fn a_stream_of_the_vectors() {
         let mask = decode(&[0x00, 0x13, 0xAA, 0x22], 2, 10, 5).unwrap();
         let ones: Vec<usize> = (0..20).filter(|&i| mask[i] == 1).collect();

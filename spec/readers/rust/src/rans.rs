@@ -27,6 +27,7 @@ type Table = [Slot; TOTAL as usize];
 /// Section 8.1: what a stream begins with, or shares with another.
 pub(crate) struct Code {
     alphabet: usize,
+    shared: bool,
     /// Absent where at most one symbol is used.
     table: Option<Box<Table>>,
 }
@@ -42,15 +43,27 @@ impl Code {
                 None => None,
             },
         };
-        Ok(Code { alphabet, table })
+        Ok(Code {
+            alphabet,
+            shared: false,
+            table,
+        })
+    }
+
+    /// The table for a stream that has none, but uses this one.
+    pub fn share(self) -> Code {
+        Code {
+            shared: true,
+            ..self
+        }
     }
 
     /// Decode `count` integers of 8 or 16 bits from what follows the table.
     pub fn decode(&self, mut stream: Cursor, count: u64, bits: u32) -> Result<Vec<u16>> {
-        let mut out = chunks::begin(self.alphabet, count, bits)?;
+        let mut out = chunks::begin(self.alphabet, count, bits, self.shared)?;
         let table = match &self.table {
-            Some(table) => table,
-            None => return chunks::constant(&stream, self.alphabet, out),
+            Some(table) if count > 0 => table,
+            _ => return chunks::constant(&stream, self.alphabet, out),
         };
         let (mut log, mut wide) = (12, false);
         if out.len() > chunks::SMALL {
@@ -221,7 +234,7 @@ fn narrow_chunk(table: &Table, bytes: &[u8], out: &mut [u16]) -> Result<()> {
         .rev()
         .fold(0u32, |x, &byte| x << 8 | u32::from(byte));
     let well_begun = if words.is_empty() {
-        start.last() != Some(&0)
+        !matches!(start.last(), None | Some(0))
     } else {
         state >= LOW && words.len() % 2 == 0
     };
@@ -237,7 +250,7 @@ fn narrow_chunk(table: &Table, bytes: &[u8], out: &mut [u16]) -> Result<()> {
             }
         }
     }
-    if state == 0 && words.next().is_none() {
+    if state == 1 && words.next().is_none() {
         Ok(())
     } else {
         bad_stream("a rANS chunk does not end where it must")
@@ -285,13 +298,13 @@ mod tests {
         Code::read(&mut stream, bits)?.decode(stream, count, bits)
     }
 
-    /// The encoder of section 8.2, for one lane (from 0) or many (from 2^16).
+    /// The encoder of section 8.2, for one lane (from 1) or many (from 2^16).
     fn encode(table: &Table, symbols: &[u16], lanes: usize) -> Vec<u8> {
         let range = |symbol: u16| {
             let first = table.iter().position(|slot| slot.symbol == symbol).unwrap() as u32;
             (u32::from(table[first as usize].frequency), first)
         };
-        let mut states = vec![if lanes == 1 { 0 } else { LOW }; lanes];
+        let mut states = vec![if lanes == 1 { 1 } else { LOW }; lanes];
         let mut words: Vec<u16> = Vec::new();
         for (i, &symbol) in symbols.iter().enumerate().rev() {
             let (f, first) = range(symbol);
@@ -321,6 +334,37 @@ mod tests {
                 ((a * b * alphabet) >> 16) as u16
             })
             .collect()
+    }
+
+    fn frequencies(table: &[u8]) -> Vec<usize> {
+        let code = Code::read(&mut Cursor::new(table, ErrorName::BadStream), 8).unwrap();
+        let slots = code.table.unwrap();
+        let count = |s: usize| slots.iter().filter(|slot| slot.symbol == s as u16).count();
+        (0..code.alphabet).map(count).collect()
+    }
+
+    #[test]
+    fn the_examples_of_section_8() {
+        assert_eq!(frequencies(&[0x04, 0x02, 0xC3, 0x05]), [3070, 1024, 1, 1]);
+        let stream = [0x04, 0x02, 0xC3, 0x05, 0x03, 0x14];
+        assert_eq!(decode(&stream, 4, 8), Ok(vec![0, 0, 1, 0]));
+        assert_eq!(frequencies(&[0x04, 0x00, 0x0B]), [1024; 4]);
+        let stream = [
+            0x04, 0x00, 0x0B, 0xE4, 0x90, 0x93, 0x03, 0xE4, 0xE4, 0x01, 0xE4,
+        ];
+        assert_eq!(decode(&stream, 24, 8), Ok([0, 1, 2, 3].repeat(6)));
+        assert_eq!(
+            frequencies(&[0x06, 0x5A, 0xCA, 0x72, 0x3A]),
+            [1365, 0, 0, 2184, 0, 547]
+        );
+        assert_eq!(
+            frequencies(&[0x09, 0x80, 0x10, 0x1B, 0xBA]),
+            [32, 144, 441, 883, 1095, 883, 441, 144, 33]
+        );
+        assert_eq!(
+            frequencies(&[0x05, 0x80, 0x08, 0x00, 0xC4]),
+            [556, 935, 1113, 935, 557]
+        );
     }
 
     #[test]

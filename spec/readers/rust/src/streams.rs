@@ -82,24 +82,24 @@ impl Ints {
 fn huffman(bytes: &[u8], count: u64, bits: u32, owner: Option<(&[u8], u32)>) -> Result<Vec<u16>> {
     let mut stream = Cursor::new(bytes, ErrorName::BadStream);
     let code = match owner {
-        Some((bytes, bits)) => {
-            huffman::Code::read(&mut Cursor::new(bytes, ErrorName::BadStream), bits)
+        Some((owner, bits)) => {
+            huffman::Code::read(&mut Cursor::new(owner, ErrorName::BadStream), bits)?.share()
         }
-        None => huffman::Code::read(&mut stream, bits),
+        None => huffman::Code::read(&mut stream, bits)?,
     };
-    code?.decode(stream, count, bits)
+    code.decode(stream, count, bits)
 }
 
 /// Decode a rANS stream, likewise.
 fn rans(bytes: &[u8], count: u64, bits: u32, owner: Option<(&[u8], u32)>) -> Result<Vec<u16>> {
     let mut stream = Cursor::new(bytes, ErrorName::BadStream);
     let code = match owner {
-        Some((bytes, bits)) => {
-            rans::Code::read(&mut Cursor::new(bytes, ErrorName::BadStream), bits)
+        Some((owner, bits)) => {
+            rans::Code::read(&mut Cursor::new(owner, ErrorName::BadStream), bits)?.share()
         }
-        None => rans::Code::read(&mut stream, bits),
+        None => rans::Code::read(&mut stream, bits)?,
     };
-    code?.decode(stream, count, bits)
+    code.decode(stream, count, bits)
 }
 
 /// Section 6.1: integers of 16 bits in a packed low and a coded high part.
