@@ -48,6 +48,7 @@ enums:
     0: packed
     1: huffman
     2: rans
+    3: split
   position_coder:
     0: relative
     1: bitmap
@@ -348,14 +349,20 @@ types:
         value: head >> 4
 
   dense:
-    doc: It says nothing here; its words are a stream.
+    doc: Its words are a stream; only of byte planes is the size stated.
     params:
       - id: variant
         type: u1
+    seq:
+      - id: size
+        type: varint
+        if: has_planes
     instances:
       type:
-        value: variant
+        value: variant & 3
         enum: dense_type
+      has_planes:
+        value: (variant & 4) != 0
 
   codebook:
     params:
@@ -502,3 +509,8 @@ types:
         enum: coder
       width:
         value: head.value / 8
+        if: coder == coder::packed
+      table_back:
+        doc: 0 for a table of its own, else how many streams before it the owner of its table is.
+        value: head.value / 8
+        if: coder == coder::huffman or coder == coder::rans

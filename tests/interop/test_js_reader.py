@@ -372,6 +372,48 @@ def test_every_vector_is_read(tmp_path):
     assert not wrong, "\n".join(wrong)
 
 
+# What is inside the module is not exported; a copy of it is, with these words after it.
+INSIDE = """
+const bytes = (text) => Uint8Array.from(text.split(" "), (word) => parseInt(word, 16));
+function integers(coder, text, count) {
+  const out = new Uint8Array(count);
+  decodeCoded(bytes(text), coder, out);
+  return out.join(" ");
+}
+function frequencies(text) {
+  const found = new Map();
+  const { symbol, frequency } = readRansTable(new Cursor(bytes(text), "bad-stream"), [0]);
+  symbol.forEach((one, slot) => found.set(one, frequency[slot]));
+  return [...found].join(" ");
+}
+const ones = new Uint32Array(2);
+decodeMask(bytes("00 2c ba"), { rows: 2, columns: 4, size: 8 }, 2, ones, (T, n) => new T(n));
+console.log(JSON.stringify({
+  huffman: integers("huffman", "06 32 01 30 32 3a", 8),
+  listed: integers("rans", "04 02 c3 05 03 14", 4),
+  words: integers("rans", "04 00 0b e4 90 93 03 e4 e4 01 e4", 24),
+  unused: frequencies("06 5a ca 72 3a"),
+  parametric: frequencies("05 80 08 00 c4"),
+  mask: ones.join(" "),
+}));
+"""
+
+
+def test_examples_of_the_document(tmp_path):
+    path = tmp_path / "inside.mjs"
+    path.write_text((READERS / "cmodel-reader.mjs").read_text() + INSIDE)
+    done = run(path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "huffman": "2 0 2 1 2 2 0 5",
+        "listed": "0 0 1 0",
+        "words": " ".join(["0 1 2 3"] * 6),
+        "unused": "0,1365 3,2184 5,547",
+        "parametric": "0,556 1,935 2,1113 3,935 4,557",
+        "mask": "1 6",
+    }
+
+
 def test_a_damaged_file_prints_its_name_only(tmp_path):
     data = packed(toy_net())
     assert_refused(read(write(tmp_path / "a.cmodel", data[:-1])), "truncated")

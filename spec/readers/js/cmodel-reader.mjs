@@ -500,11 +500,12 @@ const MEAN = ":mean";
 
 /**
  * The tensors of the directory: { name, layer, blob, shape, elements, section, form, crc32 }.
- * `section` counts the data sections from 0; every stream in `form` knows its place in it.
+ * `section` counts the data sections from 0; every stream in `form` knows its place.
  */
 function parseDirectory(bytes, network, dataSizes) {
   const cursor = new Cursor(bytes, "bad-manifest");
-  const streams = { at: 0, section: -1 };
+  // Where the next stream lies, and the integer streams so far that have a table of their own.
+  const streams = { at: 0, section: -1, tables: { huffman: [], rans: [] } };
   const closeSection = () => {
     if (streams.section >= 0 && streams.at !== dataSizes[streams.section]) {
       refuse("bad-manifest", `the tensors do not fill data section ${streams.section}`);
@@ -592,10 +593,10 @@ function parseForm(cursor, streams, shape, allowed) {
 }
 
 function stream(streams, size) {
-  const at = streams.at;
+  const { section, at } = streams;
   streams.at += size;
   if (streams.at > MAX_INTEGER) refuse("bad-manifest", "streams are longer than 2^53 bytes");
-  return { at, size };
+  return { section, at, size };
 }
 
 function parseGroups(cursor, stated, elements) {
@@ -604,10 +605,18 @@ function parseGroups(cursor, stated, elements) {
   return groups;
 }
 
-function parseDense(_cursor, streams, form, variant) {
-  const type = ["float32", "float16", "bfloat16"][variant];
-  if (!type) return undefined;
-  return { ...form, type, words: stream(streams, form.elements * (variant ? 2 : 4)) };
+const WORD_TYPES = [
+  { name: "float32", size: 4 },
+  { name: "float16", size: 2 },
+  { name: "bfloat16", size: 2 },
+];
+
+function parseDense(cursor, streams, form, variant) {
+  const type = WORD_TYPES[variant & 3];
+  if (!type || variant > 7) return undefined;
+  const planes = (variant & 4) !== 0;
+  const size = planes ? cursor.varint() : product(form.elements, type.size);
+  return { ...form, type: type.name, planes, words: stream(streams, size) };
 }
 
 function parseEntries(cursor) {
@@ -731,10 +740,13 @@ function parseHashed(cursor, streams, form, variant) {
 // -------------------------------------------------------------------------------------------
 // 5. Forms: their values. Each returns the float32 values as 32-bit words.
 
-/** Decodes forms out of the bytes of one data section; no array may take more than `limit`. */
+/**
+ * Decodes forms; no array may take more than `limit` bytes. `dataOf` gives the bytes of a data
+ * section by its index.
+ */
 class Decoder {
-  constructor(data, limit) {
-    this.data = data;
+  constructor(dataOf, limit) {
+    this.dataOf = dataOf;
     this.limit = limit;
   }
 
@@ -751,8 +763,8 @@ class Decoder {
     }
   }
 
-  bytes({ at, size }) {
-    return this.data.subarray(at, at + size);
+  bytes({ section, at, size }) {
+    return this.dataOf(section).subarray(at, at + size);
   }
 
   form(form) {
@@ -772,16 +784,14 @@ class Decoder {
     }
   }
 
-  dense({ type, elements, words }) {
+  dense({ type, planes, elements, words }) {
     const out = this.make(Uint32Array, elements);
     const bytes = this.bytes(words);
-    if (type === "float32") {
-      for (let i = 0; i < elements; i++) out[i] = word(bytes, 4 * i);
-    } else if (type === "bfloat16") {
-      for (let i = 0; i < elements; i++) out[i] = (bytes[2 * i] << 16) | (bytes[2 * i + 1] << 24);
-    } else {
-      for (let i = 0; i < elements; i++) out[i] = widened(bytes[2 * i] | (bytes[2 * i + 1] << 8));
-    }
+    if (planes) decodePlanes(bytes, type === "float32" ? 4 : 2, out, this.make(Uint8Array, elements));
+    else if (type === "float32") for (let i = 0; i < elements; i++) out[i] = word(bytes, 4 * i);
+    else for (let i = 0; i < elements; i++) out[i] = bytes[2 * i] | (bytes[2 * i + 1] << 8);
+    if (type === "float16") for (let i = 0; i < elements; i++) out[i] = widened(out[i]);
+    if (type === "bfloat16") for (let i = 0; i < elements; i++) out[i] <<= 16;
     return out;
   }
 
@@ -949,13 +959,28 @@ class Decoder {
   }
 
   integers(integers) {
-    const { coder, count, bits } = integers;
+    const { coder, count, bits, owner } = integers;
     const out = this.make(bits === 8 ? Uint8Array : Uint16Array, count);
     const bytes = this.bytes(integers.stream);
     if (coder === "packed") decodePacked(bytes, integers.width, out);
-    else if (coder === "huffman") decodeHuffman(bytes, out);
-    else decodeRans(bytes, out);
+    else if (coder === "split") decodeSplit(bytes, out, this.make(Uint16Array, count));
+    else {
+      const cursor = new Cursor(bytes, "bad-stream");
+      const table = owner ? this.sharedTable(owner, out) : CODERS[coder].readTable(cursor, out);
+      decodePayload(cursor, coder, table, out);
+    }
     return out;
+  }
+
+  /** The table of another stream, for the integers `out`. */
+  sharedTable(owner, out) {
+    const cursor = new Cursor(this.bytes(owner.stream), "bad-stream");
+    const { coder, count, bits } = owner;
+    const table = CODERS[coder].readTable(cursor, { length: count, BYTES_PER_ELEMENT: bits / 8 });
+    if (table.alphabet > 256 && out.BYTES_PER_ELEMENT === 1) {
+      refuse("bad-stream", "a shared table has symbols of more than 8 bits");
+    }
+    return table;
   }
 
   indices(integers, entries) {
@@ -1035,16 +1060,29 @@ function decodeBitmap(bytes, size, count, out) {
 // -------------------------------------------------------------------------------------------
 // 6. Streams of integers
 
+const CODER_NAMES = ["packed", "huffman", "rans", "split"];
+
 function parseIntegers(cursor, streams, count, bits) {
   const head = cursor.varint();
-  const coder = ["packed", "huffman", "rans"][head % 8];
-  const width = Math.floor(head / 8);
-  if (!coder || (width && coder !== "packed")) {
-    refuse("unknown-feature", `there is no coder ${head % 8} with variant ${width}`);
+  const coder = CODER_NAMES[head % 8];
+  const rest = Math.floor(head / 8);
+  const integers = { coder, count, bits };
+  if (!coder || (coder === "split" && (rest || bits !== 16))) {
+    refuse("unknown-feature", `there is no coder ${head} of integers of ${bits} bits`);
   }
-  if (width > bits) refuse("bad-manifest", `integers of ${width} bits`);
-  const size = coder === "packed" ? Math.ceil(product(count, width) / 8) : cursor.varint();
-  return { coder, count, bits, width, stream: stream(streams, size) };
+  if (coder === "packed") {
+    if (rest > bits) refuse("bad-manifest", `integers of ${rest} bits`);
+    integers.width = rest;
+    integers.stream = stream(streams, Math.ceil(product(count, rest) / 8));
+    return integers;
+  }
+  const tables = streams.tables[coder];
+  if (rest) {
+    if (rest > tables.length) refuse("bad-manifest", `there is no table ${rest} streams before`);
+    integers.owner = tables[tables.length - rest];
+  } else tables?.push(integers);
+  integers.stream = stream(streams, cursor.varint());
+  return integers;
 }
 
 function parseIndices(cursor, streams, count, entries) {
@@ -1069,39 +1107,100 @@ function decodePacked(bytes, width, out) {
   if (bits) refuse("bad-stream", "the padding of packed integers is not zero");
 }
 
-/** Splits the payload of a Huffman or rANS stream into chunks: calls `decode(bytes, out)`. */
-function forEachChunk(cursor, out, headBits, decode) {
+const CODERS = {
+  huffman: { readTable: readHuffmanTable, chunkBits: 31, decodeChunk: decodeHuffmanChunk },
+  rans: { readTable: readRansTable, chunkBits: 31 | 128, decodeChunk: decodeRansChunk },
+};
+
+/** Decode a Huffman or rANS stream that has its own table. */
+function decodeCoded(bytes, coder, out) {
+  const cursor = new Cursor(bytes, "bad-stream");
+  decodePayload(cursor, coder, CODERS[coder].readTable(cursor, out), out);
+}
+
+/** Decode what follows the table { alphabet, single, ... } of a Huffman or rANS stream. */
+function decodePayload(cursor, coder, table, out) {
+  if (out.length && !table.alphabet) refuse("bad-stream", "integers without an alphabet");
+  if (!out.length || table.single) {
+    if (cursor.left) refuse("bad-stream", "bytes follow the end of a stream");
+    out.fill(table.alphabet - 1);
+    return;
+  }
+  const { chunkBits, decodeChunk } = CODERS[coder];
   if (out.length <= 4096) {
-    decode(cursor.rest(), out, false);
+    decodeChunk(cursor.rest(), table, out, false);
     return;
   }
   const head = cursor.u8();
   const log = head & 31;
-  if (head & ~headBits || log < 12 || log > 20) refuse("bad-stream", "the size of chunks is wrong");
+  if (head & ~chunkBits || log < 12 || log > 20) refuse("bad-stream", "the size of chunks is wrong");
   const size = 2 ** log;
   const count = Math.ceil(out.length / size);
-  const table = count > 1 ? cursor.take(8 * count) : undefined;
+  const jumps = count > 1 ? cursor.take(8 * count) : undefined;
   for (let k = 0; k < count; k++) {
-    const bytes = table ? cursor.take(word(table, 8 * k) >>> 0) : cursor.rest();
-    if (table && crc32(bytes) !== word(table, 8 * k + 4) >>> 0) {
+    const bytes = jumps ? cursor.take(word(jumps, 8 * k) >>> 0) : cursor.rest();
+    if (jumps && crc32(bytes) !== word(jumps, 8 * k + 4) >>> 0) {
       refuse("checksum", `chunk ${k} of a stream is damaged`);
     }
-    decode(bytes, out.subarray(k * size, (k + 1) * size), (head & 128) !== 0);
+    decodeChunk(bytes, table, out.subarray(k * size, (k + 1) * size), (head & 128) !== 0);
   }
   if (cursor.left) refuse("bad-stream", "bytes follow the last chunk of a stream");
 }
 
-/** Reads the alphabet that a coded stream begins with: the highest used symbol + 1. */
-function readAlphabet(cursor, out) {
-  const most = out.BYTES_PER_ELEMENT === 1 ? 256 : 2048;
+/** Reads the alphabet that a table begins with: the highest used symbol + 1. */
+function readAlphabet(cursor, integers) {
+  const most = integers.BYTES_PER_ELEMENT === 1 ? 256 : 2048;
   const size = cursor.varint(2 ** 32 - 1);
   if (size > most) refuse("bad-stream", `an alphabet of ${size} symbols`);
-  if ((size === 0) !== (out.length === 0)) refuse("bad-stream", "an alphabet without integers");
+  if ((size === 0) !== (integers.length === 0)) {
+    refuse("bad-stream", `an alphabet of ${size} symbols for ${integers.length} integers`);
+  }
   return size;
 }
 
-function noMore(cursor) {
-  if (cursor.left) refuse("bad-stream", "bytes follow the end of a stream");
+// 6.1 Split streams
+
+/** Decode integers of 16 bits; `low` is room for as many. */
+function decodeSplit(bytes, out, low) {
+  const cursor = new Cursor(bytes, "bad-stream");
+  const head = cursor.u8();
+  const width = head & 15;
+  if (!width || head & 0x70) refuse("bad-stream", `a split stream of kind ${head}`);
+  decodePacked(cursor.take(Math.ceil((out.length * width) / 8)), width, low);
+  decodeCoded(cursor.rest(), head & 128 ? "rans" : "huffman", out);
+  if (extremes(out)[1] >= 2 ** (16 - width)) refuse("bad-stream", "an integer is beyond 16 bits");
+  for (let i = 0; i < out.length; i++) out[i] = (out[i] << width) | low[i];
+}
+
+// 6.2 Byte planes
+
+/** Decode words of `size` bytes; `plane` is room for as many bytes as there are words. */
+function decodePlanes(bytes, size, out, plane) {
+  const cursor = new Cursor(bytes, "bad-stream");
+  const transform = cursor.u8();
+  if (transform > 1) refuse("bad-stream", `byte planes of transform ${transform}`);
+  for (let k = 0; k < size; k++) {
+    const head = cursor.u8();
+    if (head <= 8) {
+      plane.fill(0);
+      decodePacked(cursor.take(Math.ceil((plane.length * head) / 8)), head, plane);
+    } else if (head === 0x10 || head === 0x20) {
+      const coded = cursor.take(cursor.varint(2 ** 32 - 1));
+      decodeCoded(coded, head === 0x10 ? "huffman" : "rans", plane);
+    } else refuse("bad-stream", `a byte plane of kind ${head}`);
+    for (let i = 0; i < out.length; i++) out[i] |= plane[i] << (8 * k);
+  }
+  if (cursor.left) refuse("bad-stream", "bytes follow the last byte plane");
+  const top = 8 * size - 1;
+  const mask = 2 ** (8 * size) - 1;
+  if (transform === 0) {
+    for (let i = 0; i < out.length; i++) out[i] = (out[i] >>> 1) | ((out[i] & 1) << top);
+    return;
+  }
+  for (let i = 0, key = 0; i < out.length; i++) {
+    key = (key + out[i]) & mask;
+    out[i] = ((key >>> top) & 1 ? key ^ (1 << top) : ~key) & mask;
+  }
 }
 
 // -------------------------------------------------------------------------------------------
@@ -1109,19 +1208,14 @@ function noMore(cursor) {
 
 const MAX_LENGTH = 11;
 
-function decodeHuffman(bytes, out) {
-  const cursor = new Cursor(bytes, "bad-stream");
-  const alphabet = readAlphabet(cursor, out);
+/** Reads a table; with more than one used symbol, `lookup` is there to decode by. */
+function readHuffmanTable(cursor, integers) {
+  const alphabet = readAlphabet(cursor, integers);
   const lengths = readCodeLengths(cursor, alphabet);
   const used = lengths.reduce((sum, length) => sum + (length > 0), 0);
-  if (used < 2) {
-    if (used && lengths[alphabet - 1] !== 1) refuse("bad-stream", "a single code is not one bit");
-    noMore(cursor);
-    if (used) out.fill(alphabet - 1);
-    return;
-  }
-  const table = huffmanTable(lengths);
-  forEachChunk(cursor, out, 31, (chunk, part) => decodeHuffmanChunk(chunk, table, part));
+  const single = used === 1;
+  if (single && lengths[alphabet - 1] !== 1) refuse("bad-stream", "a single code is not one bit");
+  return { alphabet, single, lookup: used > 1 ? huffmanLookup(lengths) : undefined };
 }
 
 function readCodeLengths(cursor, alphabet) {
@@ -1158,7 +1252,7 @@ function readCodeLengths(cursor, alphabet) {
 }
 
 /** For each 11 bits to come: 16 symbol + length. */
-function huffmanTable(lengths) {
+function huffmanLookup(lengths) {
   const table = new Uint16Array(1 << MAX_LENGTH);
   let code = 0; // of MAX_LENGTH bits: the code itself, filled up with zeros
   for (let length = 1; length <= MAX_LENGTH; length++) {
@@ -1180,18 +1274,18 @@ function reversed(bits) {
   return out;
 }
 
-function decodeHuffmanChunk(bytes, table, out) {
+function decodeHuffmanChunk(bytes, { lookup }, out) {
   if (out.length <= 4096) {
-    decodeHuffmanBits(bytes, table, out);
+    decodeHuffmanBits(bytes, lookup, out);
     return;
   }
   const cursor = new Cursor(bytes, "bad-stream");
   const sizes = [0, 1, 2].map(() => cursor.varint(2 ** 32 - 1));
   const quarter = Math.ceil(out.length / 4);
   sizes.forEach((size, j) => {
-    decodeHuffmanBits(cursor.take(size), table, out.subarray(j * quarter, (j + 1) * quarter));
+    decodeHuffmanBits(cursor.take(size), lookup, out.subarray(j * quarter, (j + 1) * quarter));
   });
-  decodeHuffmanBits(cursor.rest(), table, out.subarray(3 * quarter));
+  decodeHuffmanBits(cursor.rest(), lookup, out.subarray(3 * quarter));
 }
 
 function decodeHuffmanBits(bytes, table, out) {
@@ -1232,28 +1326,17 @@ const FALLING = [
   35734, 34219,
 ];
 
-function decodeRans(bytes, out) {
-  const cursor = new Cursor(bytes, "bad-stream");
-  const alphabet = readAlphabet(cursor, out);
-  if (!alphabet) {
-    noMore(cursor);
-    return;
-  }
+/** Reads a table; with more than one used symbol, it has what decodes the 4096 slots. */
+function readRansTable(cursor, integers) {
+  const alphabet = readAlphabet(cursor, integers);
+  if (!alphabet) return { alphabet, single: false };
   const head = cursor.u8();
-  if (head === 0xc0) {
-    noMore(cursor);
-    out.fill(alphabet - 1);
-    return;
-  }
+  if (head === 0xc0) return { alphabet, single: true };
   let weights;
   if (head < 0x80) weights = readListedWeights(cursor, alphabet, head);
   else if (head === 0x80) weights = readParametricWeights(cursor, alphabet);
   else refuse("bad-stream", `a table of kind ${head}`);
-  const table = ransTable(weights);
-  forEachChunk(cursor, out, 31 | 128, (chunk, part, wide) => {
-    if (wide && part.length > 4096) decodeRansLanes(chunk, table, part);
-    else decodeRansLane(chunk, table, part);
-  });
+  return { alphabet, single: false, ...ransSlots(weights) };
 }
 
 /** Weights of the symbols, -1 for one that is not used. */
@@ -1331,7 +1414,7 @@ function readParametricWeights(cursor, alphabet) {
 }
 
 /** For each of the 4096 slots: its symbol, the symbol's frequency, and its place in the range. */
-function ransTable(weights) {
+function ransSlots(weights) {
   let used = 0;
   let total = 0;
   for (const weight of weights) {
@@ -1363,11 +1446,16 @@ function ransTable(weights) {
   return table;
 }
 
+function decodeRansChunk(bytes, table, out, wide) {
+  if (wide && out.length > 4096) decodeRansLanes(bytes, table, out);
+  else decodeRansLane(bytes, table, out);
+}
+
 function decodeRansLane(bytes, { symbol, frequency, place }, out) {
   const size = bytes.length;
   let x = 0;
   for (let k = Math.min(size, 4) - 1; k >= 0; k--) x = ((x << 8) | bytes[k]) >>> 0;
-  const wrong = size <= 4 ? size && !bytes[size - 1] : x < 65536 || size % 2;
+  const wrong = size <= 4 ? !size || !bytes[size - 1] : x < 65536 || size % 2;
   if (wrong) refuse("bad-stream", "the state of a chunk is not one that is written");
   let at = 4;
   for (let i = 0; i < out.length; i++) {
@@ -1379,7 +1467,7 @@ function decodeRansLane(bytes, { symbol, frequency, place }, out) {
     }
     out[i] = symbol[slot];
   }
-  if (x || at < size) refuse("bad-stream", "a chunk does not end with its last integer");
+  if (x !== 1 || at < size) refuse("bad-stream", "a chunk does not end with its last integer");
 }
 
 function decodeRansLanes(bytes, { symbol, frequency, place }, out) {
@@ -1717,6 +1805,7 @@ export async function open(data, { maxMemory, maxTensor } = LIMITS) {
 
 export class Container {
   #bytes;
+  #data; // the data sections
   #byName = new Map();
   #whole = new Set(); // indices of sections whose CRC has been found right
 
@@ -1735,13 +1824,11 @@ export class Container {
     this.network = network;
     this.unknown = unknown;
     this.transform = transform;
-    const data = sections.filter((section) => section.name === "data");
-    this.tensors = directory.length
-      ? parseDirectory(directory, network, data.map((section) => section.storedSize))
-      : [];
-    if (!directory.length && data.length) refuse("bad-manifest", "data sections without a directory");
+    this.#data = sections.filter((section) => section.name === "data");
+    const sizes = this.#data.map((section) => section.storedSize);
+    if (!directory.length && sizes.length) refuse("bad-manifest", "data without a directory");
+    this.tensors = directory.length ? parseDirectory(directory, network, sizes) : [];
     for (const tensor of this.tensors) {
-      tensor.section = data[tensor.section];
       tensor.parts = partsOf(tensor);
       this.#byName.set(tensor.name, tensor);
     }
@@ -1840,7 +1927,7 @@ export class Container {
     const rotation = tensor?.form.rotation;
     if (!tensor || (part && !rotation)) throw new RangeError(`there is no tensor ${name}`);
     const limit = Math.min(this.maxTensor, this.maxMemory);
-    const decoder = new Decoder(this.#checked(tensor.section), limit);
+    const decoder = new Decoder((index) => this.#checked(this.#data[index]), limit);
     if (part === "rotation") return decoder.form(rotation);
     const exact = rotation ? decoder.blocks(tensor.form) : decoder.form(tensor.form);
     if (crc32OfWords(exact) !== tensor.crc32) refuse("checksum", `${name} does not decode right`);
