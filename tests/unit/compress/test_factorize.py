@@ -98,13 +98,13 @@ def test_a_large_matrix_is_decomposed_at_random(monkeypatch):
         factorize_svd.Options(error=0.1),
         factorize_svd.Options(ratio=0.2),
     ):
-        exact = factorize_svd.factors(rows, options, None, np.random.default_rng(0))
+        rank = factorize_svd.rank_for(rows, options)
+        exact = factorize_svd.factors(rows, rank, np.random.default_rng(0))
         with monkeypatch.context() as patch:
             patch.setattr(factorize_svd, "EXACT_SIZE", 0)
-            last, first, facts = factorize_svd.factors(
-                rows, options, None, np.random.default_rng(0)
-            )
-        assert facts["rank"] == exact[2]["rank"]
+            assert factorize_svd.rank_for(rows, options) == rank
+            last, first, energy = factorize_svd.factors(rows, rank, np.random.default_rng(0))
+        assert energy == pytest.approx(exact[2], rel=1e-5)
         assert distance(last @ first, rows) == pytest.approx(
             distance(exact[0] @ exact[1], rows), rel=0.05, abs=1e-6
         )
@@ -113,10 +113,8 @@ def test_a_large_matrix_is_decomposed_at_random(monkeypatch):
 @pytest.mark.parametrize("values", [np.zeros((4, 6)), np.full((4, 6), 3.0), np.full((1, 1), -2.0)])
 def test_constant_and_one_element_matrices(values):
     rows = values[None].astype(np.float32)
-    last, first, facts = factorize_svd.factors(
-        rows, factorize_svd.Options(), None, np.random.default_rng(0)
-    )
-    assert facts["rank"] == 1
+    assert factorize_svd.rank_for(rows, factorize_svd.Options()) == 1
+    last, first, _ = factorize_svd.factors(rows, 1, np.random.default_rng(0))
     assert np.allclose(last @ first, rows)
 
 

@@ -9,7 +9,6 @@ it is the best in the responses, |(W - W') x|: section 3.1's data covariance dis
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +16,13 @@ from scipy import linalg
 
 from cmodel.compress.matrix import Doubles, damped, to_rows
 from cmodel.compress.options import check_bool, check_int, check_number
-from cmodel.compress.registry import GRAM, NOTHING, Needs, RewriteTask, Rewritten, rewrite
-from cmodel.compress.statistics import Statistics
+from cmodel.compress.registry import GRAM, NOTHING, Facts, Needs, RewriteTask, Rewritten, rewrite
 from cmodel.compress.surgery import plain_weights, replace_layer, two_layers
 from cmodel.errors import RecipeError
+from cmodel.tensors import FloatArray
 
 # Beyond this many elements the decomposition is randomised.
-EXACT_SIZE = 4 << 20
+EXACT_SIZE = 1 << 20
 OVERSAMPLES = 10
 
 
@@ -32,7 +31,8 @@ class Options:
     """How the rank is chosen: by one of the four, `energy` = 0.9 where none is given.
 
     rank : the rank itself, for each group.
-    energy : the smallest rank that keeps this fraction of the sum of squared singular values.
+    energy : the smallest rank that keeps this fraction of the sum of squared singular values (the
+        randomised decomposition of a large matrix keeps a little less).
     error : the smallest rank whose relative error |W - W'| / |W| is at most this.
     ratio : the largest rank whose two layers have at most this fraction of the weights.
     weighted : minimise the error of the responses over the calibration images, not of the weights.
@@ -71,108 +71,106 @@ def factorize_svd(task: RewriteTask[Options]) -> Rewritten:
 
     A layer whose two would not have fewer weights stays as it is, unless its rank is stated.
     """
-    facts = {}
+    facts: dict[str, Facts] = {}
     for target in task.targets:
         layer, options = target.layer, task.options[target.name]
         weights, bias = plain_weights(task.net, target, "factorize.svd")
         rows = to_rows(layer, weights)
-        last, first, found = factors(rows, options, task.statistics.get(target.name), task.rng)
-        facts[target.name] = found
-        smaller = first.size + last.size < rows.size
-        if options.rank is None and not smaller:
-            facts[target.name] = {**found, "kept": "two layers would not be smaller"}
+        roots = None
+        statistics = task.statistics.get(target.name)
+        if statistics is not None:
+            # With A = C Cᵀ the response error |D A^(1/2)| is the plain error of D C.
+            roots = np.linalg.cholesky(damped(statistics.gram, options.damp))
+        scaled = rows if roots is None else (rows @ roots).astype(np.float32)
+        rank = rank_for(scaled, options)
+        groups, height, width = rows.shape
+        if options.rank is None and groups * rank * (height + width) >= rows.size:
+            facts[target.name] = {"rank": rank, "kept": "two layers would not be smaller"}
             continue
+        last, first, energy = factors(scaled, rank, task.rng)
+        if roots is not None:
+            first = _unscaled(first, roots)
+        facts[target.name] = {"rank": rank, "energy": energy}
         replace_layer(task.net, layer.key, two_layers(layer, weights.shape, first, last, bias))
     return Rewritten(task.net, facts)
 
 
-def factors(
-    rows: NDArray[np.float32],
-    options: Options,
-    statistics: Statistics | None,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], dict[str, Any]]:
-    """Return last (G, R, rank) and first (G, rank, K) with ``last @ first ~ rows`` and facts."""
+def rank_for(rows: FloatArray, options: Options) -> int:
+    """Return the rank that the options ask for, the largest over the groups (G, R, K).
+
+    Raises
+    ------
+    RecipeError : a stated rank is beyond that of the matrices.
+    """
     height, width = rows.shape[1:]
-    roots = None
-    scaled = rows
-    if statistics is not None:
-        # With A = C Cᵀ the response error |D A^(1/2)| is the plain error of D C.
-        roots = np.linalg.cholesky(damped(statistics.gram, options.damp))
-        scaled = (rows @ roots).astype(np.float32)
-    limit = min(height, width)
-    if options.rank is not None and options.rank > limit:
-        raise RecipeError(
-            f"rank {options.rank} is beyond the {limit} of a matrix of {height} x {width}"
-        )
-    parts = [_decompose(matrix, options, rng) for matrix in scaled]
-    rank = max(_rank(part[1], part[3], options, height, width) for part in parts)
-    # One group may have been cut off earlier than another one needs.
-    parts = [
-        part if part[1].size >= rank else _decompose(matrix, Options(rank), rng)
-        for part, matrix in zip(parts, scaled, strict=True)
-    ]
-    last = np.stack([u[:, :rank] * np.sqrt(s[:rank]) for u, s, _, _ in parts])
-    first = np.stack([np.sqrt(s[:rank])[:, None] * v[:rank] for _, s, v, _ in parts])
-    if roots is not None:
-        first = np.stack(
-            [
-                linalg.solve_triangular(root, matrix.T, lower=True, trans="T").T
-                for root, matrix in zip(roots, first.astype(np.float64), strict=True)
-            ]
-        )
-    kept = sum(float(np.square(s[:rank]).sum(dtype=np.float64)) for _, s, _, _ in parts)
-    energy = kept / max(sum(part[3] for part in parts), np.finfo(np.float64).tiny)
-    facts = {"rank": rank, "energy": min(energy, 1.0)}
-    return last.astype(np.float32), first.astype(np.float32), facts
-
-
-Part = tuple[Doubles | NDArray[np.float32], NDArray[np.floating], NDArray[np.floating], float]
-
-
-def _decompose(matrix: NDArray[np.float32], options: Options, rng: np.random.Generator) -> Part:
-    """Return u, s, v and the sum of all squared singular values; s may be cut off."""
-    energy = float(np.square(matrix, dtype=np.float64).sum())
-    if matrix.size <= EXACT_SIZE:
-        u, s, v = linalg.svd(matrix.astype(np.float64), full_matrices=False)
-        return u, s, v, energy
-    from sklearn.utils.extmath import randomized_svd
-
-    height, width = matrix.shape
-    # A larger rank would not save anything.
-    most = max(height * width // (height + width), 1)
-    size = options.rank or min(most, 128)
-    if options.ratio is not None:
-        size = max(int(options.ratio * height * width / (height + width)), 1)
-    while True:
-        seed = int(rng.integers(1 << 31))
-        u, s, v = randomized_svd(
-            matrix,
-            size,
-            n_oversamples=OVERSAMPLES,
-            n_iter=2,
-            # Without it float32 loses the small singular values in the powers.
-            power_iteration_normalizer="LU",
-            random_state=seed,
-        )
-        enough = options.rank is not None or options.ratio is not None or size >= most
-        if enough or _cut(s, energy, options) < size:
-            return u, s, v, energy
-        size = min(2 * size, most)
-
-
-def _rank(s: NDArray[np.floating], energy: float, options: Options, height: int, width: int) -> int:
     if options.rank is not None:
+        if options.rank > min(height, width):
+            raise RecipeError(
+                f"rank {options.rank} is beyond the {min(height, width)} of a matrix of "
+                f"{height} x {width}"
+            )
         return options.rank
     if options.ratio is not None:
         return max(int(options.ratio * height * width / (height + width)), 1)
-    return max(_cut(s, energy, options), 1)
-
-
-def _cut(s: NDArray[np.floating], energy: float, options: Options) -> int:
-    """Return the smallest rank that keeps enough, or all of `s` where none of them does."""
     lost = options.error**2 if options.error is not None else 1 - (options.energy or 0.9)
-    kept = np.cumsum(np.square(s, dtype=np.float64))
+    return max(_cut(_squares(matrix), lost) for matrix in rows)
+
+
+def _squares(matrix: FloatArray) -> Doubles:
+    """Return the squared singular values in descending order."""
+    if matrix.size <= EXACT_SIZE:
+        values: Doubles = linalg.svdvals(matrix.astype(np.float64))
+        return np.square(values)
+    small = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    gram = (small @ small.T).astype(np.float64)
+    ascending = np.asarray(linalg.eigvalsh(gram, overwrite_a=True), np.float64)
+    return np.maximum(ascending[::-1], 0)
+
+
+def _cut(squares: Doubles, lost: float) -> int:
+    """Return the smallest rank that loses at most this fraction of the energy."""
+    kept = np.cumsum(squares)
     # Rounding must not ask for more than there is.
-    wanted = energy * (1 - lost) * (1 - 1e-12)
-    return min(int(np.searchsorted(kept, wanted)) + 1, s.size)
+    wanted = kept[-1] * (1 - lost) * (1 - 1e-12)
+    return min(int(np.searchsorted(kept, wanted)) + 1, squares.size)
+
+
+def factors(
+    rows: FloatArray, rank: int, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray, float]:
+    """Return last (G, R, rank) and first (G, rank, K), and the fraction of the energy they keep."""
+    parts = [_decompose(matrix, rank, rng) for matrix in rows]
+    last = np.stack([u * np.sqrt(s) for u, s, _ in parts]).astype(np.float32)
+    first = np.stack([np.sqrt(s)[:, None] * v for _, s, v in parts]).astype(np.float32)
+    kept = sum(float(np.square(s, dtype=np.float64).sum()) for _, s, _ in parts)
+    total = float(np.linalg.norm(rows)) ** 2
+    return last, first, min(kept / total, 1.0) if total else 1.0
+
+
+def _decompose(
+    matrix: FloatArray, rank: int, rng: np.random.Generator
+) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
+    if matrix.size <= EXACT_SIZE:
+        u, s, v = linalg.svd(matrix.astype(np.float64), full_matrices=False)
+        return u[:, :rank], s[:rank], v[:rank]
+    from sklearn.utils.extmath import randomized_svd
+
+    u, s, v = randomized_svd(
+        matrix,
+        rank,
+        n_oversamples=OVERSAMPLES,
+        n_iter=2,
+        # Without it float32 loses the small singular values in the powers.
+        power_iteration_normalizer="LU",
+        random_state=int(rng.integers(1 << 31)),
+    )
+    return u, s, v
+
+
+def _unscaled(first: FloatArray, roots: NDArray[np.floating]) -> FloatArray:
+    """Return first @ roots^-1 for each group."""
+    solved = [
+        linalg.solve_triangular(root, matrix.T, lower=True, trans="T").T
+        for root, matrix in zip(roots, first.astype(np.float64), strict=True)
+    ]
+    return np.stack(solved).astype(np.float32)

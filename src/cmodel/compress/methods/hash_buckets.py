@@ -19,6 +19,9 @@ from cmodel.errors import RecipeError
 from cmodel.tensors import Dense, Hashed
 from cmodel.tensors.hashing import buckets_and_signs
 
+# Weights that are added up at a time.
+_CHUNK = 1 << 24
+
 
 @dataclass(frozen=True)
 class Options:
@@ -58,9 +61,15 @@ def hash_buckets(task: Task[Options]) -> Outcome:
         )
     seed = int(task.rng.integers(1 << 32))
     index, negative = buckets_and_signs(weights.size, count, seed)
-    signs = np.where(negative & options.signed, -1.0, 1.0)
-    sums = np.bincount(index, weights.reshape(-1) * signs, count)
-    uses = np.bincount(index, minlength=count)
+    sums, uses = np.zeros(count), np.zeros(count, np.int64)
+    flat = weights.reshape(-1)
+    for start in range(0, flat.size, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        values = flat[part].astype(np.float64)
+        if options.signed:
+            np.negative(values, where=negative[part], out=values)
+        sums += np.bincount(index[part], values, count)
+        uses += np.bincount(index[part], minlength=count)
     means = (sums / np.maximum(uses, 1)).astype(np.float32) + np.float32(0)
     form = Hashed(weights.shape, Dense(means), seed, options.signed)
     return Outcome(form, {"buckets": count, "error": relative_error(form.to_dense(), weights)})
