@@ -46,7 +46,7 @@ def test_one_warning_names_all(told):
     assert lines[2:6] == [
         "  3:25 layer type `Warp`, 2 times",
         "  3:53 field `warp_param`, 2 times; did you mean `crop_param`?",
-        "  4:25 layer type `ReLU6x`; did you mean `ReLU`?",
+        "  4:25 layer type `ReLU6x`; did you mean `ReLU6`?",
         "  7:1 field `solver_mode`",
     ]
     assert "--allow-unknown" in lines[6]
