@@ -273,6 +273,8 @@ cm_status cm_mask_decode(const uint8_t *src, size_t size, cm_mask *mask, int64_t
     coder c = {.range = UINT32_MAX, .src = src, .size = size, .at = start + 4};
     model m = {0};
     for (size_t i = start; i < start + 4; i++) c.code = c.code << 8 | (i < size ? src[i] : 0);
+    if (c.code == UINT32_MAX)
+        return cm_fail(fault, CM_CORRUPT, start, "the code begins beyond the range");
     cm_status status = begin(&m, mask);
     if (status == CM_OK) status = code_rows(&c, &m, mask, positions, 0, fault);
     else cm_fail(fault, status, 0, "no memory");

@@ -701,6 +701,22 @@ def write_invalid() -> None:
     )
     sections("no-data", "bad-manifest", "tensors and no data section", [parts[0]])
 
+    latin = message((1, b"caf\xe9"), (2, b"InnerProduct"))
+    named = message((1, network([latin])), (3, directory(tensors)))
+    sections(
+        "name-encoding",
+        "bad-manifest",
+        "a name that is not UTF-8",
+        [Part(MANIFEST, named), parts[1]],
+    )
+    flat_mean = [Tensor(1, (4,), dense(np.arange(4, dtype=np.float32)))]
+    sections(
+        "mean-rank",
+        "bad-manifest",
+        "a mean image of one dimension",
+        [Part(MANIFEST, manifest(flat_mean, [layer("l0")])), *data_parts(flat_mean)],
+    )
+
     crc = bytes(4)
     entry = varint(2) + varint(1) + varint(4)
     d = b"\x00"
@@ -1071,6 +1087,7 @@ def write_invalid() -> None:
     masked("mask-nothing", "a mask of no bytes", b"")
     masked("mask-short", "its last byte is missing", coded[:-1])
     masked("mask-long", "a byte too many", coded + b"\0")
+    masked("mask-code", "a code beyond the range", b"\x00" + b"\xff" * 7)
     masked("mask-period", "a period beyond the columns", varint(9) + coded[1:])
     masked("mask-trivial", "bytes where all elements are stored", coded, rows * columns)
     indices = [int(v) for v in RNG.integers(0, 60000, 40)]

@@ -58,7 +58,7 @@ static cmodel_status check_entry(const context *c, const section *section, size_
     if (section->decoded_size > LARGEST_SIZE)
         return fail(c, CMODEL_BAD_HEADER, "section %zu: its decoded size is above 2^53", index);
     if (known && section->type != SECTION_DATA && section->decoded_size > LARGEST_TEXT)
-        return fail(c, CMODEL_LIMIT_MEMORY, "section %zu: its decoded size is above 64 MiB", index);
+        return fail(c, CMODEL_LIMIT_MEMORY, "section %zu: its decoded size is above 4 MiB", index);
     return CMODEL_OK;
 }
 

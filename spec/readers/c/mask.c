@@ -213,6 +213,8 @@ cmodel_status mask_decode(const context *c, bytes stream, uint64_t rows, uint64_
         return fail(c, CMODEL_BAD_STREAM, "mask stream: its period");
     m.columns = columns;
     start(&m.decoder, stream);
+    if (m.decoder.code == UINT32_MAX)
+        return fail(c, CMODEL_BAD_STREAM, "mask stream: its code begins beyond the range");
     m.column = allocate(c, columns, sizeof *m.column);
     m.row = m.column == NULL ? NULL : allocate(c, columns, 3);
     cmodel_status status = CMODEL_LIMIT_MEMORY;

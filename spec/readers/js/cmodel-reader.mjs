@@ -16,7 +16,7 @@ const MAX_INTEGER = 2 ** 53;
 const MAX_ELEMENTS = 2 ** 40;
 const MAX_RANK = 32;
 const MAX_SECTIONS = 65536;
-const MAX_TEXT = 64 * 2 ** 20; // decoded manifest, notes or labels
+const MAX_TEXT = 4 * 2 ** 20; // decoded manifest, notes or labels
 const MAX_DEPTH = 100;
 const MAX_ENTRIES = 65536;
 
@@ -1915,7 +1915,7 @@ export class Container {
 
   #contents(section, error) {
     if (section.decodedSize > MAX_TEXT) {
-      refuse("limit-memory", `section ${section.index} (${section.name}) is larger than 64 MiB`);
+      refuse("limit-memory", `section ${section.index} (${section.name}) is larger than 4 MiB`);
     }
     const stored = this.#checked(section);
     return section.deflated ? inflate(stored, section.decodedSize, error) : stored;

@@ -76,6 +76,7 @@ def decode(data: bytes, rows: int, columns: int, count: int) -> list[int]:
     period, at = read_varint(data, 0)
     check(period <= columns, "period")
     reader = _Reader(data[at:])
+    check(reader.code < 0xFFFFFFFF, "code")
     positions = _run(reader, rows, columns, count, period)
     check(reader.at - 3 == len(reader.data), "end")
     return positions

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cmodel.container.forms import Stored, read_form, read_shape, write_form
 from cmodel.container.streams import Cursor, Sink
 from cmodel.container.varints import ByteReader, ByteWriter
-from cmodel.errors import BadManifest
+from cmodel.errors import BadManifest, LimitMemory
 from cmodel.net import Shape
 from cmodel.tensors import Form, crc32_of
 
@@ -16,6 +16,7 @@ from cmodel.tensors import Form, crc32_of
 Place = tuple[int, int]
 MEAN_IMAGE_NAME = ":mean"
 
+MAX_TENSORS = 1 << 20
 _BLOB_STATED = 1
 _NEXT_SECTION = 2
 
@@ -77,7 +78,10 @@ def read_directory(data: bytes, keys: Sequence[str]) -> list[StoredTensor]:
     tensors: list[StoredTensor] = []
     layer, blob = 0, -1
     cursor = Cursor(reader)
-    for _ in range(reader.varint()):
+    count = reader.varint()
+    if count > MAX_TENSORS:
+        raise LimitMemory(f"the file has {count} tensors, at most {MAX_TENSORS} are allowed")
+    for _ in range(count):
         head = reader.varint()
         if head >> 2:
             layer, blob = layer + (head >> 2), -1
@@ -92,6 +96,8 @@ def read_directory(data: bytes, keys: Sequence[str]) -> list[StoredTensor]:
         name = MEAN_IMAGE_NAME if place is None else f"{keys[layer]}/{blob}"
         start = cursor.offset
         shape = read_shape(cursor)
+        if place is None and len(shape) != 3:
+            raise BadManifest(f"a mean image of {len(shape)} dimensions")
         stored = read_form(cursor, shape)
         size = cursor.offset - start
         tensors.append(

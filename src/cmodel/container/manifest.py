@@ -8,11 +8,12 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from cmodel.container.directory import Place
-from cmodel.errors import BadManifest, UnknownFeature
+from cmodel.errors import BadManifest, LimitMemory, UnknownFeature
 from cmodel.net import InputTransform, Layer, Net, Parameters, UnknownField, layer_keys
 from cmodel.proto import caffe_pb2, manifest_pb2
 
 KNOWN_FEATURES: frozenset[str] = frozenset()
+MAX_LAYERS = 65536
 _ORDERS = {
     "bgr": manifest_pb2.Transform.BGR,
     "rgb": manifest_pb2.Transform.RGB,
@@ -76,6 +77,12 @@ def parse_manifest(data: bytes) -> manifest_pb2.Manifest:
     layers = manifest.network.layer
     if any(layer.blobs for layer in layers) or manifest.network.layers:
         raise BadManifest("the network in the manifest carries weights or layers of an old format")
+    if len(layers) > MAX_LAYERS:
+        raise LimitMemory(f"the network has {len(layers)} layers, at most {MAX_LAYERS} are allowed")
+    for layer in layers:
+        # protobuf gives bytes where a string is not UTF-8.
+        if not all(isinstance(name, str) for name in (layer.name, *(p.name for p in layer.param))):
+            raise BadManifest("the name of a layer or parameter is not UTF-8")
     for entry in manifest.unknown:
         if entry.layer > len(layers):
             raise BadManifest(f"an unknown field of layer {entry.layer} of {len(layers)}")

@@ -35,7 +35,7 @@ from cmodel.tensors import Form, crc32_of, size_of
 from cmodel.threads import thread_count
 
 MAX_MEMORY = 4 << 30
-MAX_TEXT = 64 << 20
+MAX_TEXT = 4 << 20
 
 
 class Container:

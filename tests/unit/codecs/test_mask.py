@@ -121,7 +121,8 @@ def test_wrong_arguments():
         (b"\x00", "ends before its last one"),
         (b"\x00\x2c\xba\x00", "after its end"),
         (b"\x00\x54", "used row"),
-        (b"\x00\xff\xff\xff\xff", "fewer ones"),
+        (b"\x00\xff\xff\xff\xfe", "fewer ones"),
+        (b"\x00\xff\xff\xff\xff", "beyond the range"),
     ],
 )
 def test_damage_is_named(data, what):

@@ -11,7 +11,7 @@ const HEADER: u64 = 32;
 const ENTRY: u64 = 32;
 const MOST_SECTIONS: u32 = 65_536;
 /// What the manifest, notes and labels may have when they are inflated.
-const MOST_TEXT: u64 = 64 << 20;
+const MOST_TEXT: u64 = 4 << 20;
 
 pub(crate) const MANIFEST: u16 = 1;
 pub(crate) const DATA: u16 = 2;
@@ -185,7 +185,7 @@ fn check_kinds(sections: &[Section]) -> Result<()> {
                         return bad_header(format!("section {i} is data and deflated"));
                     }
                 } else if section.decoded > MOST_TEXT {
-                    return limit_memory(format!("section {i} has more than 64 MiB"));
+                    return limit_memory(format!("section {i} has more than 4 MiB"));
                 }
             }
             kind if !ancillary => {
