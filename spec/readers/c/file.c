@@ -5,7 +5,7 @@
 
 enum { HEADER_SIZE = 32, ENTRY_SIZE = 32, MAJOR = 0, MINOR = 2, LARGEST_ALIGNMENT_LOG = 12, MOST_SECTIONS = 65536 };
 
-#define LARGEST_TEXT (UINT64_C(64) << 20)
+#define LARGEST_TEXT (UINT64_C(4) << 20)
 
 static cmodel_status read_header(const context *c, bytes file, uint32_t *count) {
     static const uint8_t signature[8] = {0x89, 0x43, 0x4D, 0x44, 0x0D, 0x0A, 0x1A, 0x0A};
