@@ -201,6 +201,16 @@ def parametric(values: list[int], size: int, c: int, a: int, b: int, **more: obj
 
 def write_valid() -> None:
     """Files of the common kind."""
+    indices = [0, 1, 1, 0, 0, 1]
+    form = codebook(dense(np.array([[0.5, -2.0]])), 1, indices, packed(indices, 1))
+    text = message((1, network([layer("ip")], "n")), (3, directory(one((2, 3), form))))
+    emit(
+        "valid",
+        "example",
+        "the file that the specification explains byte by byte",
+        file([Part(MANIFEST, text), *data_parts(one((2, 3), form))]),
+        tensors={"ip/0": {"shape": [2, 3], "crc32": f"{crc_of(form.values):08x}"}},
+    )
     good("dense-f32", "float32 values as they are", one((3, 5), dense(floats(3, 5))))
     good("dense-f16", "half floats, widened", one((7,), half(floats(7) / 64)))
     words = RNG.integers(0x3F00, 0x4100, 9)

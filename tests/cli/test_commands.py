@@ -103,6 +103,20 @@ def test_a_recipe_file(run, model, tmp_path):
     assert forms == ["codebook 4", "dense f32", "codebook 4", "dense f32"]
 
 
+def test_methods_that_need_images_take_them_from_calib(run, model, tmp_path):
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('[[step]]\nmethod = "prune.obs"\ndensity = 0.3\nselect = { name = "fc" }\n')
+    out = tmp_path / "x.cmodel"
+    arguments = (model.prototxt, model.weights, "-o", out, "--recipe", recipe)
+    refused = run("pack", *arguments)
+    assert refused.status == 2
+    assert "--calib" in refused.err
+    packed = run("pack", *arguments, "--calib", model.data, "--calib-images", 40, "--json")
+    assert packed.status == 0
+    fc = packed.json["layers"][1]["parameters"][0]
+    assert fc["density"] == pytest.approx(0.3, abs=0.01)
+
+
 def test_pack_stores_transform_and_labels(run, model, tmp_path):
     names = tmp_path / "names.txt"
     names.write_text("".join(f"class {i}\n" for i in range(6)))

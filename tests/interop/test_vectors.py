@@ -70,3 +70,19 @@ def test_the_generator_uses_none_of_our_code():
         text = (VECTORS / name).read_text()
         assert "import cmodel" not in text
         assert "from cmodel" not in text
+
+
+def test_the_example_of_the_document_is_that_file():
+    text = (ROOT / "spec" / "cmodel-format.md").read_text()
+    block = text[text.index("## 15.") :].split("```")[1]
+    data = b""
+    for line in block.strip().splitlines():
+        offset, rest = line.split(maxsplit=1)
+        assert int(offset, 16) == len(data)
+        words = []
+        for word in rest.split():
+            if len(word) != 2 or not set(word) <= set("0123456789abcdef"):
+                break
+            words.append(word)
+        data += bytes.fromhex("".join(words))
+    assert data == (VECTORS / "valid" / "example.cmodel").read_bytes()

@@ -11,6 +11,8 @@ from cmodel.cli.options import (
     add_data_options,
     add_state_options,
     add_transform_options,
+    one_blob,
+    positive,
     source_of,
     transform_of,
 )
@@ -18,6 +20,7 @@ from cmodel.cli.terminal import Terminal, bytes_text, table
 from cmodel.errors import DataError, OutputError, WeightsError
 
 if TYPE_CHECKING:
+    from cmodel.data import Inputs
     from cmodel.evaluate import Evaluation
     from cmodel.net import InputTransform, Net
 
@@ -49,6 +52,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_state_options(parser)
     add_transform_options(parser)
     add_data_options(parser)
+    calibration = parser.add_argument_group("calibration")
+    calibration.add_argument(
+        "--calib", metavar="SOURCE", help="images for methods that need some; never those of --data"
+    )
+    calibration.add_argument(
+        "--calib-images", type=positive, default=500, metavar="N", help="of them (default 500)"
+    )
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
@@ -72,6 +82,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         packed = compress(
             net,
             recipe,
+            data=_calibration(args, net, transform) if args.calib else None,
             seed=args.seed,
             on_progress=lambda event: update(event.done, event.total, event.what),
         )
@@ -86,6 +97,16 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         terminal.note("accuracy was not measured; --data SOURCE measures it before and after")
     terminal.document("pack", facts, _text(facts))
     return 0
+
+
+def _calibration(args: argparse.Namespace, net: Net, transform: InputTransform) -> Inputs:
+    from cmodel.cli.eval_command import image_inputs
+    from cmodel.data import Inputs, open_source, sample
+
+    source = open_source(args.calib)
+    chosen = sample(len(source), args.calib_images, args.seed)
+    blob = one_blob(image_inputs(net), None, "input", "--input")
+    return Inputs(source, chosen, transform, net.inputs[blob])
 
 
 def _refuse_unfilled(net: Net, allowed: bool) -> None:

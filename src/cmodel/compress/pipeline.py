@@ -208,7 +208,7 @@ class _Run:
             raise RecipeError(
                 f"`{step.method.name}` needs images to calibrate on",
                 where=step.where,
-                hint="give some with `--data SOURCE`, from Python with compress(..., data=images); "
+                hint="give some with `--calib SOURCE`, or compress(..., data=images); "
                 "labels are not needed",
             )
 

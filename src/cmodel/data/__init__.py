@@ -1,7 +1,7 @@
 """Images and labels: sources, seeded samples, Caffe's input transform, batches."""
 
 from cmodel.data.arrays import read_npy
-from cmodel.data.batching import batches
+from cmodel.data.batching import Inputs, batches
 from cmodel.data.options import (
     DataLayer,
     MeanLoader,
@@ -18,6 +18,7 @@ from cmodel.data.transform import prepare
 __all__ = [
     "DataLayer",
     "FloatArray",
+    "Inputs",
     "IntArray",
     "Item",
     "Items",

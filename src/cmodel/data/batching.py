@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,6 +18,26 @@ Batch = tuple[FloatArray, IntArray | None]
 
 _PIECE_BYTES = 16 << 20  # decoded images held by a thread at a time, about
 _PIECE_ITEMS = 64
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Prepared inputs without their labels: iterating reads the images anew each time.
+
+    Yields float32 (n,C,H,W), for `batch` of `indices` at a time; errors as `batches`.
+    """
+
+    source: Source
+    indices: IntArray
+    transform: InputTransform
+    input_shape: Shape | None
+    batch: int = 50
+
+    def __iter__(self) -> Iterator[FloatArray]:
+        for x, _ in batches(
+            self.source, self.indices, self.transform, self.input_shape, self.batch
+        ):
+            yield x
 
 
 def batches(

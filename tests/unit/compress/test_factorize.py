@@ -137,7 +137,7 @@ def test_wrong_options_are_named(options, match):
 
 
 def test_weighted_needs_data():
-    with pytest.raises(RecipeError, match="--data"):
+    with pytest.raises(RecipeError, match="--calib"):
         apply(filled(CONV), "factorize.svd", "weighted = true")
 
 

@@ -200,7 +200,7 @@ def test_error_correction_gathers_behind_what_is_compressed_already(probe):
 
 def test_without_data_it_says_what_to_do(probe):
     probe(GRAM)
-    with pytest.raises(RecipeError, match=r"needs images(.|\n)*r, step 2(.|\n)*`--data SOURCE`"):
+    with pytest.raises(RecipeError, match=r"needs images(.|\n)*r, step 2(.|\n)*`--calib SOURCE`"):
         compress(filled(CONV), parse_recipe('[[step]]\nmethod = "cast.half"\n' + STEP, "r"))
 
 
