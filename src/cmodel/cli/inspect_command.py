@@ -118,6 +118,8 @@ def _purposes(stored: Container) -> dict[str, int]:
     purposes = {"header": HEADER_SIZE, "section table": ENTRY_SIZE * len(stored.sections)}
     for section in stored.sections:
         purposes[section.name] = purposes.get(section.name, 0) + section.stored_size
+    purposes["code tables"] = stored.table_bytes()
+    purposes["payload"] = purposes.pop("data", 0) - purposes["code tables"]
     purposes["padding"] = stored.size - sum(purposes.values())
     return purposes
 

@@ -177,8 +177,9 @@ def _mask(form: Sparse, sink: Sink) -> Sink | None:
 
 def _periods(form: Sparse) -> list[int]:
     """Distances at which elements resemble each other: none, and a filter's size."""
-    kernel = size_of(form.shape[2:]) if len(form.shape) > 2 and form.block == (1, 1) else 0
-    return sorted({0, kernel if kernel > 1 else 0})
+    kernel = size_of(form.shape[2:])
+    is_filter = len(form.shape) > 2 and form.block == (1, 1)
+    return [0, kernel] if is_filter and 1 < kernel <= _blocks(form)[1] else [0]
 
 
 def _write_product(form: Product, sink: Sink) -> None:

@@ -29,8 +29,9 @@ from cmodel.errors import (
     CmodelError,
     InputError,
     LimitMemory,
+    NetError,
 )
-from cmodel.net import Net, ParameterLoader, Parameters
+from cmodel.net import Net, ParameterLoader, Parameters, infer_shapes
 from cmodel.tensors import Form, crc32_of, size_of
 from cmodel.threads import thread_count
 
@@ -157,6 +158,14 @@ class Container:
             )
         return tensors
 
+    def table_bytes(self) -> int:
+        """Return the bytes of all code tables within the streams."""
+        source = Source(self._data_section, self.max_memory, self.threads)
+        with self._errors():
+            return sum(
+                source.table_size(ref) for tensor in self.tensors for ref in tensor.stored.streams()
+            )
+
     def form(self, name: str) -> Form:
         """Decode a tensor by its name.
 
@@ -232,9 +241,26 @@ class Container:
         with self._errors():
             net = read_net(self.manifest, [tensor.place for tensor in self.tensors], parameters)
             net.transform = read_transform(self.manifest, mean)
+            _check_shapes(net)
         net.labels = self.labels()
         net.notes = self.notes()
         return net
+
+
+def _check_shapes(net: Net) -> None:
+    """Check that the tensors have the shapes that the network's layers need."""
+    try:
+        needed = infer_shapes(net).parameters
+    except NetError:
+        # A network that does not fit together can be unpacked all the same; a run says why not.
+        return
+    for layer in net.layers:
+        shapes = [net.parameters.shape(name) for name in layer.parameters]
+        expected = needed.get(layer.key)
+        if shapes and expected is not None and shapes != expected:
+            raise BadManifest(
+                f"the layer `{layer.key}` has parameters of shapes {shapes}, it needs {expected}"
+            )
 
 
 def read(

@@ -39,13 +39,17 @@ _SHARED_UP_TO = 1 << 16
 
 @dataclass(frozen=True)
 class StreamRef:
-    """A stream: its purpose, its coder, and its bytes within the data section `section`."""
+    """A stream: its purpose, its coder, and its bytes within the data section `section`.
+
+    shared : whether it uses the table of another stream.
+    """
 
     name: str
     coder: str
     section: int
     offset: int
     size: int
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,8 @@ class Cursor:
         """Go on with the first byte of the next data section."""
         self.section, self.offset = self.section + 1, 0
 
-    def _place(self, name: str, coder: str, size: int) -> StreamRef:
-        ref = StreamRef(name, coder, self.section, self.offset, size)
+    def _place(self, name: str, coder: str, size: int, *, shared: bool = False) -> StreamRef:
+        ref = StreamRef(name, coder, self.section, self.offset, size, shared)
         self.offset += size
         return ref
 
@@ -116,7 +120,7 @@ class Cursor:
             if variant > len(known):
                 raise BadManifest(f"the stream `{name}` uses a table that is not there")
             table = known[-variant]
-        ref = self._place(name, coder, self.reader.varint())
+        ref = self._place(name, coder, self.reader.varint(), shared=table is not None)
         if coder in self.tables and table is None:
             self.tables[coder].append(ref)
         return Ints(ref, count, dtype, 0, table)
@@ -144,6 +148,12 @@ class Source:
     def bytes(self, ref: StreamRef) -> memoryview:
         """Return the bytes of a stream."""
         return self.section_bytes(ref.section)[ref.offset : ref.offset + ref.size]
+
+    def table_size(self, ref: StreamRef) -> int:
+        """Return the bytes of the code table that a stream begins with; 0 where it has none."""
+        if ref.coder not in _TABLED or ref.shared:
+            return 0
+        return int(_TABLED[ref.coder].table_size(self.bytes(ref)))
 
     def words(self, words: Words) -> NDArray[Any]:
         """Return words: a view on the file where they are raw and the machine allows it."""

@@ -116,6 +116,14 @@ def test_an_empty_net_costs_less_than_200_bytes(tmp_path):
     assert container.read(write(tmp_path / "x.cmodel", data)).parameters.copy() == {}
 
 
+def test_a_tensor_of_a_shape_that_its_layer_does_not_need_is_refused(tmp_path):
+    net = toy_net()
+    net.parameters["fc/0"] = Dense(np.zeros((6, 143), np.float32))
+    path = write(tmp_path / "x.cmodel", packed(net))
+    with pytest.raises(BadManifest, match="`fc`"):
+        container.read(path)
+
+
 def test_a_parameter_of_no_layer_is_refused():
     net = toy_net()
     net.parameters["stray/0"] = Dense(np.zeros(1, np.float32))

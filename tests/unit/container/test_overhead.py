@@ -1,0 +1,38 @@
+"""What a small file costs beside its payload: figures that the format promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.unit.container.making import packed
+
+import cmodel
+from cmodel import container
+from cmodel.net import Net
+
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "lenet-fashion"
+
+
+@pytest.fixture(scope="module")
+def lenet() -> Net:
+    return cmodel.load(EXAMPLE / "deploy.prototxt", EXAMPLE / "lenet_fashion.caffemodel")
+
+
+@pytest.mark.parametrize("preset", ["linear8", "kmeans-huffman", "deep-compression"])
+def test_lenet_without_its_payload_is_at_most_550_bytes(lenet, preset, tmp_path):
+    net = cmodel.compress(lenet, preset)
+    net.notes, net.labels = {}, ()
+    path = tmp_path / "x.cmodel"
+    path.write_bytes(packed(net))
+    opened = container.Container(path)
+    assert path.stat().st_size - sum(tensor.size for tensor in opened.tensors) <= 550
+
+
+def test_a_coded_tensor_costs_at_most_16_bytes_beside_its_streams(lenet, tmp_path):
+    net = cmodel.compress(lenet, "kmeans-huffman")
+    path = tmp_path / "x.cmodel"
+    path.write_bytes(packed(net))
+    opened = container.Container(path)
+    directory = opened.manifest.directory
+    assert len(directory) - 1 <= 16 * len(opened.tensors)
