@@ -229,7 +229,7 @@ def vectors() -> list[tuple[str, dict[str, object]]]:
     return list(json.loads(index.read_text()).items()) if index.is_file() else []
 
 
-@pytest.mark.parametrize(("name", "vector"), vectors(), ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(("name", "vector"), vectors(), ids=[name for name, _ in vectors()])
 def test_vectors(reader: Path, name: str, vector: dict[str, object]) -> None:
     if "error" in vector:
         assert error_of(reader, VECTORS / name) == vector["error"]

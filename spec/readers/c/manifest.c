@@ -213,7 +213,7 @@ static cmodel_status read_message(const context *c, bytes input, manifest *manif
         } else if (field.number == 4) {
             TRY(read_transform(c, field.data, manifest));
         } else if (field.number == 5 && !has_required) {
-            TRY(read_text(c, &field, &required));
+            required = field.data;
             has_required = true;
         }
     }
