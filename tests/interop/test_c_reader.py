@@ -205,6 +205,7 @@ def test_forged_directories_with_good_checksums_are_named_errors(
 def test_the_memory_limit_is_for_all_tensors_together(reader: Path, tmp_path: Path) -> None:
     net = toy_net()
     path = making.write(tmp_path / "a.cmodel", making.packed(net))
+    assert error_of(reader, path, "--max-memory", "0") == "limit-memory"
     size = 4 * sum(int(np.prod(form.shape)) for form in net.parameters.values())
     assert len(listed(reader, path, "--max-memory", str(size))) == 4
     assert error_of(reader, path, "--max-memory", str(size - 1)) == "limit-memory"

@@ -67,8 +67,16 @@ void cmodel_close(cmodel *file) {
 
 cmodel_status cmodel_check_sections(cmodel *file, cmodel_error *error) {
     context c = context_of(file, error);
-    for (size_t i = 0; i < file->table.count; i++)
+    for (size_t i = 0; i < file->table.count; i++) {
+        const section *section = &file->table.sections[i];
         TRY(check_section(&c, i));
+        if ((section->type == SECTION_NOTES || section->type == SECTION_LABELS) && section->flags & SECTION_DEFLATED) {
+            uint8_t *text;
+            cmodel_status status = inflate_section(&c, section, &text);
+            free(text);
+            TRY(status);
+        }
+    }
     return CMODEL_OK;
 }
 

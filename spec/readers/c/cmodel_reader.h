@@ -79,13 +79,14 @@ typedef struct cmodel cmodel;
 const char *cmodel_status_name(cmodel_status status);
 
 /* Open a file that lies in memory, which must stay until it is closed. `max_memory` bounds the decoded
- * float32 bytes of all tensors together, those of every form within a form, and the lists of layers and
- * tensors. Checks header, section table and manifest. */
+ * float32 bytes of all tensors together, those of all forms within forms, and the lists of layers and of
+ * tensors, which have at most 2^20 items each. Checks header, section table and manifest. */
 cmodel_status cmodel_open(const void *data, size_t size, uint64_t max_memory, cmodel **file,
                           cmodel_error *error);
 void cmodel_close(cmodel *file);
 
-/* Check the CRC-32 of every section. cmodel_decode does so for the sections that it needs. */
+/* Check the CRC-32 of every section, and that notes and labels can be inflated. cmodel_decode checks the
+ * sections that it needs. */
 cmodel_status cmodel_check_sections(cmodel *file, cmodel_error *error);
 
 size_t cmodel_tensor_count(const cmodel *file);

@@ -203,13 +203,19 @@ void *allocate(const context *c, uint64_t count, size_t item) {
     return memory;
 }
 
+/* No list is longer: a manifest of a few kilobytes may be deflated from millions of layers. A short list
+ * does not count for the memory limit, which may be as low as what a small net decodes to. */
+#define MOST_ITEMS (1u << 20)
+#define FREE_ITEMS 1024u
+
 cmodel_status grow(const context *c, void *items, size_t *room, size_t used, size_t item) {
     void *old;
     memcpy(&old, items, sizeof old);
     if (used < *room)
         return CMODEL_OK;
     size_t wanted = *room < 16 ? 16 : 2 * *room;
-    if (wanted > SIZE_MAX / item || wanted >= UINT32_MAX || wanted * item > c->max_memory)
+    if (wanted > MOST_ITEMS || wanted > SIZE_MAX / item ||
+        (wanted > FREE_ITEMS && wanted * item > c->max_memory))
         return fail(c, CMODEL_LIMIT_MEMORY, "the lists of layers and tensors take too much memory");
     void *more = realloc(old, wanted * item);
     if (more == NULL)

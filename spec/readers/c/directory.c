@@ -102,22 +102,28 @@ static cmodel_status check_mean(const context *c, const manifest *manifest, cons
     return CMODEL_OK;
 }
 
-/* Add the decoded bytes of a tensor to those of the tensors before. */
-static void count_memory(const context *c, const tensor_entry *tensor, uint64_t *used, bool *over) {
-    uint64_t all = tensor->elements;
+/* Decoded elements of the tensors so far, and of the forms within them: those bound time, too. */
+typedef struct {
+    uint64_t tensors, inner;
+    bool over; /* one of them is above the limit */
+} amounts;
+
+static void count_elements(const context *c, const tensor_entry *tensor, amounts *all) {
+    uint64_t limit = c->max_memory / 4, decoded = tensor->elements;
     if (tensor->forms[0].rotation != NULL)
-        all += tensor->forms[0].rotation->elements;
-    uint64_t limit = c->max_memory / 4;
-    if (tensor->largest_inner > limit || all > limit || *used > limit - all)
-        *over = true;
-    else
-        *used += all;
+        decoded += tensor->forms[0].rotation->elements;
+    if (decoded > limit - all->tensors || tensor->inner_elements > limit - all->inner) {
+        all->over = true;
+    } else {
+        all->tensors += decoded;
+        all->inner += tensor->inner_elements;
+    }
 }
 
 static cmodel_status read_tensors(const context *c, const manifest *manifest, const section_table *table,
                                   place *at, directory *directory) {
-    uint64_t count, used = 0;
-    bool over = false;
+    uint64_t count;
+    amounts all = {0, 0, false};
     if (!take_shortest(&at->entry, LARGEST_SIZE, &count))
         return cut_short(c);
     for (uint64_t i = 0; i < count; i++) {
@@ -134,7 +140,7 @@ static cmodel_status read_tensors(const context *c, const manifest *manifest, co
         TRY(read_entry(c, directory, at, &entry));
         if (tensor.layer == manifest->layer_count)
             TRY(check_mean(c, manifest, &entry));
-        count_memory(c, &entry, &used, &over);
+        count_elements(c, &entry, &all);
         TRY(grow(c, &directory->tensors, &directory->room, directory->count, sizeof *directory->tensors));
         directory->tensors[directory->count++] = tensor;
     }
@@ -144,7 +150,7 @@ static cmodel_status read_tensors(const context *c, const manifest *manifest, co
     if (at->section < table->count)
         return fail(c, CMODEL_BAD_MANIFEST, "section %zu belongs to no tensor", at->section);
     TRY(check_blobs(c, manifest, directory));
-    if (over)
+    if (all.over)
         return fail(c, CMODEL_LIMIT_MEMORY, "the tensors take more than %llu bytes decoded",
                     (unsigned long long)c->max_memory);
     return CMODEL_OK;

@@ -113,3 +113,10 @@ cmodel_status check_section(const context *c, size_t index) {
     section->checked = true;
     return CMODEL_OK;
 }
+
+cmodel_status inflate_section(const context *c, const section *section, uint8_t **text) {
+    *text = allocate(c, section->decoded_size, 1);
+    if (*text == NULL)
+        return CMODEL_LIMIT_MEMORY;
+    return inflate_exactly(c, section->stored, *text, (size_t)section->decoded_size);
+}

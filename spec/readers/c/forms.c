@@ -128,8 +128,7 @@ static unsigned index_bits(uint64_t entries) {
 static cmodel_status read_form(const reader *r, uint64_t elements, unsigned allowed, form **made);
 
 static cmodel_status read_inner(const reader *r, uint64_t elements, unsigned allowed, form **made) {
-    if (elements > r->tensor->largest_inner)
-        r->tensor->largest_inner = elements;
+    r->tensor->inner_elements += elements;
     return read_form(r, elements, allowed, made);
 }
 
@@ -252,6 +251,7 @@ static cmodel_status read_product(const reader *r, form *form) {
     TRY(product_of(r, all, form->dimension, &all));
     TRY(read_inner(r, all, DENSE_LINEAR, &form->inner));
     TRY(product_of(r, form->stages * form->rows, form->blocks, &codes));
+    r->tensor->inner_elements += codes;
     TRY(read_integers(r, codes, index_bits(form->entries), &form->integers));
     if (form->variant & 2) {
         TRY(product_of(r, form->depth, form->depth, &all));

@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             abort();
         return 0;
     }
-    if (cmodel_check_sections(file, &error) != CMODEL_OK)
+    if (cmodel_check_sections(file, &error) != error.status)
         abort();
     for (size_t i = 0; i < cmodel_tensor_count(file); i++) {
         cmodel_tensor tensor;

@@ -93,7 +93,7 @@ bytes bits_rest(const bit_reader *reader);
 
 /* A NULL means the limit or the end of memory, and the error is filled in. `size` is at least 1 byte. */
 void *allocate(const context *c, uint64_t count, size_t item);
-/* Give the array `*items` room for `used + 1` items, within the memory limit. */
+/* Give the array `*items` room for `used + 1` items, within the memory limit and 2^20 items. */
 cmodel_status grow(const context *c, void *items, size_t *room, size_t used, size_t item);
 
 /* Decode raw DEFLATE that has exactly `size` bytes decoded. */
@@ -121,13 +121,15 @@ enum { SECTION_DEFLATED = 1, SECTION_ANCILLARY = 0x8000 };
 cmodel_status read_file(const context *c, bytes file, section_table *table);
 /* Check the CRC-32 of a section where that has not been done. */
 cmodel_status check_section(const context *c, size_t index);
+/* Decode a section of text that is deflated into memory that the caller frees. */
+cmodel_status inflate_section(const context *c, const section *section, uint8_t **text);
 
 /* 3. The manifest (manifest.c) */
 
 typedef struct {
     bytes name;
-    uint32_t number; /* 2 and up where the name is taken: name#number */
-    uint32_t last;   /* last number given to a layer of this key as its name */
+    uint32_t number; /* 2 and up where a layer before has the name: its key is name#number */
+    uint32_t last;   /* last number given to a layer of this name; 1 at first */
     size_t parameters; /* first of its named parameters */
 } layer;
 
@@ -154,7 +156,7 @@ void free_manifest(manifest *manifest);
 
 /* 4. The tensor directory (names.c, directory.c) */
 
-/* A set of names, each with the index of who has it; a balanced tree, so that no choice of names makes it
+/* A set of names, each with the index of who has it: a balanced tree, so that no choice of names makes it
  * slow. A name is a byte string, followed by # and the number where that is not 0. */
 typedef struct {
     bytes name;
@@ -242,7 +244,7 @@ typedef struct {
     uint64_t shape[CMODEL_MAX_RANK];
     uint64_t elements;
     uint32_t crc;
-    uint64_t largest_inner; /* elements of the largest form within the form */
+    uint64_t inner_elements; /* of the forms within the form, and the codes of a product; at most 2^62 */
     form forms[4];          /* the tensor's own is the first; no grammar gives more */
     unsigned form_count;
 } tensor_entry;

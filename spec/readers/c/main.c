@@ -11,6 +11,7 @@ enum { USAGE = 2, CANNOT_READ = 1, BAD_FILE = 3 };
 typedef struct {
     char *text;
     size_t size, room;
+    uint64_t most; /* bytes that the list may have */
 } output;
 
 static void out_of_memory(void) {
@@ -21,7 +22,7 @@ static void out_of_memory(void) {
 static void append(output *out, const char *text, size_t size) {
     if (size > out->room - out->size) {
         size_t room = 2 * out->room + size + 256;
-        char *more = room < size ? NULL : realloc(out->text, room);
+        char *more = room < size || room > out->most ? NULL : realloc(out->text, room);
         if (more == NULL)
             out_of_memory();
         out->text = more;
@@ -93,7 +94,7 @@ static cmodel_status list_part(cmodel *file, size_t index, unsigned number, cons
 
 /* Say on standard error what is wrong, and with which tensor. */
 static void complain(const cmodel *file, size_t index, const cmodel_error *error) {
-    output out = {NULL, 0, 0};
+    output out = {NULL, 0, 0, SIZE_MAX};
     append_name(&out, file, index, "");
     fprintf(stderr, "%s: tensor %.*s: %s\n", cmodel_status_name(error->status), (int)(out.size < 200 ? out.size : 200),
             out.text, error->message);
@@ -151,7 +152,7 @@ static int run(const char *path, uint64_t max_memory) {
         return CANNOT_READ;
     cmodel *file;
     cmodel_error error;
-    output out = {NULL, 0, 0};
+    output out = {NULL, 0, 0, max_memory < 4096 ? 4096 : max_memory};
     cmodel_status status = cmodel_open(data, size, max_memory, &file, &error);
     if (status != CMODEL_OK)
         fprintf(stderr, "%s: %s\n", cmodel_status_name(status), error.message);

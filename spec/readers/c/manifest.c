@@ -128,7 +128,7 @@ static cmodel_status read_parameter(const context *c, bytes input, manifest *man
 }
 
 static cmodel_status read_layer(const context *c, bytes input, manifest *manifest) {
-    layer read = {{NULL, 0}, 0, 0, manifest->parameter_count};
+    layer read = {{NULL, 0}, 0, 1, manifest->parameter_count};
     uint64_t parameters = 0;
     while (input.size > 0) {
         field field;
@@ -228,15 +228,9 @@ static cmodel_status read_message(const context *c, bytes input, manifest *manif
 cmodel_status read_manifest(const context *c, const section *section, manifest *manifest) {
     bytes text = section->stored;
     if (section->flags & SECTION_DEFLATED) {
-        if (section->decoded_size > c->max_memory)
-            return fail(c, CMODEL_LIMIT_MEMORY, "the manifest takes %llu bytes",
-                        (unsigned long long)section->decoded_size);
-        manifest->text = allocate(c, section->decoded_size, 1);
-        if (manifest->text == NULL)
-            return CMODEL_LIMIT_MEMORY;
+        TRY(inflate_section(c, section, &manifest->text));
         text.data = manifest->text;
         text.size = (size_t)section->decoded_size;
-        TRY(inflate_exactly(c, section->stored, manifest->text, text.size));
     }
     TRY(read_message(c, text, manifest));
     return name_layers(c, manifest);

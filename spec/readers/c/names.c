@@ -1,12 +1,17 @@
 /* Chapter 4, names: layers get keys that differ, parameters of one name get one owner. */
 #include "internal.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 size_t name_suffix(uint32_t number, char suffix[16]) {
-    return number == 0 ? 0 : (size_t)snprintf(suffix, 16, "#%lu", (unsigned long)number);
+    size_t size = 0;
+    for (uint32_t rest = number; rest > 0; rest /= 10)
+        size++;
+    for (size_t i = size; i > 0; i--, number /= 10)
+        suffix[i] = (char)('0' + number % 10);
+    suffix[0] = '#';
+    return size == 0 ? 0 : size + 1;
 }
 
 /* ---- The set: an AA tree ---- */
@@ -22,9 +27,12 @@ cmodel_status names_start(const context *c, name_tree *tree) {
 /* A name is two pieces: compare as if each were one string. */
 static int compare(bytes a, uint32_t a_number, bytes b, uint32_t b_number) {
     char a_suffix[16], b_suffix[16];
-    size_t a_size = a.size + name_suffix(a_number, a_suffix), b_size = b.size + name_suffix(b_number, b_suffix);
-    size_t both = a_size < b_size ? a_size : b_size, plain = a.size < b.size ? a.size : b.size;
+    size_t plain = a.size < b.size ? a.size : b.size;
     int order = plain > 0 ? memcmp(a.data, b.data, plain) : 0;
+    if (order != 0)
+        return order;
+    size_t a_size = a.size + name_suffix(a_number, a_suffix), b_size = b.size + name_suffix(b_number, b_suffix);
+    size_t both = a_size < b_size ? a_size : b_size;
     for (size_t i = plain; order == 0 && i < both; i++)
         order = (int)(i < a.size ? a.data[i] : (uint8_t)a_suffix[i - a.size]) -
                 (int)(i < b.size ? b.data[i] : (uint8_t)b_suffix[i - b.size]);
@@ -87,18 +95,19 @@ cmodel_status names_add(const context *c, name_tree *tree, bytes name, uint32_t 
 
 /* ---- Layers and parameters ---- */
 
+/* The first layer of a name has it as its key, the others name#n: n as small as gives no name and no key. */
 static cmodel_status key_layers(const context *c, manifest *manifest, name_tree *tree) {
+    for (size_t i = 0; i < manifest->layer_count; i++)
+        if (names_find(tree, manifest->layers[i].name, 0) == NO_ITEM)
+            TRY(names_add(c, tree, manifest->layers[i].name, 0, (uint32_t)i));
     for (size_t i = 0; i < manifest->layer_count; i++) {
         layer *this = &manifest->layers[i];
-        uint32_t holder = names_find(tree, this->name, 0);
-        if (holder != NO_ITEM) {
-            layer *first = &manifest->layers[holder];
-            if (first->last < 2)
-                first->last = 1;
-            do
-                this->number = ++first->last;
-            while (names_find(tree, this->name, this->number) != NO_ITEM);
-        }
+        layer *first = &manifest->layers[names_find(tree, this->name, 0)];
+        if (this == first)
+            continue;
+        do
+            this->number = ++first->last;
+        while (names_find(tree, this->name, this->number) != NO_ITEM);
         TRY(names_add(c, tree, this->name, this->number, (uint32_t)i));
     }
     return CMODEL_OK;
