@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -209,6 +211,60 @@ def test_the_memory_limit_is_for_all_tensors_together(reader: Path, tmp_path: Pa
     size = 4 * sum(int(np.prod(form.shape)) for form in net.parameters.values())
     assert len(listed(reader, path, "--max-memory", str(size))) == 4
     assert error_of(reader, path, "--max-memory", str(size - 1)) == "limit-memory"
+
+
+def container_of(manifest: bytes) -> bytes:
+    """Return a container of a manifest alone, which is deflated."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+    stored = compressor.compress(manifest) + compressor.flush()
+    start = making.packed(make_net("", {}))[:10]
+    size = 64 + len(stored)
+    entry = struct.pack("<HHIQQQ", 1, 1, zlib.crc32(stored), 64, len(stored), len(manifest))
+    header = start + struct.pack("<HIQI", 0, 1, size, 0)
+    return header + struct.pack("<I", zlib.crc32(header + entry)) + entry + stored
+
+
+def layer_named(name: bytes) -> bytes:
+    """Return the wire bytes of a network of one layer."""
+    layer = b"\x0a" + bytes([len(name)]) + name
+    network = b"\xa2\x06" + bytes([len(layer)]) + layer
+    return b"\x0a" + bytes([len(network)]) + network
+
+
+START, END = b"\xbb\x3e", b"\xbc\x3e"  # of a group: field 999
+
+MANIFESTS = {
+    "nothing": (b"", None),
+    "unknown numbers": (b"\xb8\x3e\xff\x01" + b"\xb9\x3e12345678" + b"\xbd\x3e1234", None),
+    "groups in groups": (START * 100 + b"\x08\x07" + END * 100, None),
+    "groups too deep": (START * 101 + END * 101, "bad-manifest"),
+    "a group that does not end": (START, "bad-manifest"),
+    "a group that another ends": (START + b"\xc4\x3e", "bad-manifest"),
+    "an end without a group": (END, "bad-manifest"),
+    "field 0": (b"\x00\x00", "bad-manifest"),
+    "wire type 6": (b"\x0e", "bad-manifest"),
+    "a long varint": (b"\xb8\x3e" + b"\xff" * 10 + b"\x01", "bad-manifest"),
+    "a field beyond the end": (b"\x12\x05abc", "bad-manifest"),
+    "a number where a message should be": (b"\x08\x05", None),
+    "a name": (layer_named("é大🙂".encode()), None),
+    "a cut name": (layer_named("é".encode()[:1]), "bad-manifest"),
+    "an overlong character": (layer_named(b"\xc0\xaf"), "bad-manifest"),
+    "a surrogate": (layer_named(b"\xed\xa0\x80"), "bad-manifest"),
+    "too large a character": (layer_named(b"\xf4\x90\x80\x80"), "bad-manifest"),
+    "means, packed by halves": (b"\x22\x06\x32\x04abcd", "bad-manifest"),
+    "too many layers": (b"\x0a\x83\x80\xc0\x01" + b"\xa2\x06\x00" * (2**20 + 1), "limit-memory"),
+    "too long": (bytes(2**22 + 1), "limit-memory"),
+}
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_wire_format_of_the_manifest(reader: Path, tmp_path: Path, name: str) -> None:
+    manifest, error = MANIFESTS[name]
+    path = making.write(tmp_path / "a.cmodel", container_of(manifest))
+    if error is None:
+        assert listed(reader, path) == {}
+    else:
+        assert error_of(reader, path) == error
 
 
 def test_usage_and_missing_files_are_told_apart_from_bad_files(
