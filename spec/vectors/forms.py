@@ -161,7 +161,7 @@ def product(
         for s in range(blocks):
             for t in range(stages):
                 rows[r, s] = rows[r, s] + table[t, 0 if number == 1 else s, codes[t, r, s]]
-    exact = rows.astype(F32).reshape(codes.shape[1], -1)
+    exact = rows.astype(F32).reshape(codes.shape[1], blocks * dimension)
     parts: dict[str, np.ndarray] = {}
     text += books.text + coded[0]
     streams = books.streams + coded[1]

@@ -506,6 +506,16 @@ def write_uncommon() -> None:
         keys=["a", "b"],
         layers=shared,
     )
+    empty_codes = np.zeros((1, 0, 2), np.int64)
+    form = product(
+        (0, 6, 2),
+        dense(floats(1, 2, 4, 3)),
+        (1, 2, 4, 3),
+        empty_codes,
+        packed([], 2),
+        axes=(0, 2, 1),
+    )
+    rare("product-zero", "product codes of no element", one((0, 6, 2), form))
     rare("blob-stated", "blob numbers stated though implied", one((1,), dense(floats(1)), blob=0))
     rare("aligned-4096", "the largest alignment", tensors, log2=12)
     future = [Part(77, b"from the future", ANCILLARY)]

@@ -298,7 +298,7 @@ class Product:
         total: NDArray[np.float64] = books[0, space, self.codes[0]]
         for stage in range(1, stages):
             total = total + books[stage, space, self.codes[stage]]
-        return total.astype(np.float32).reshape(vectors, -1)
+        return total.astype(np.float32).reshape(vectors, spaces * books.shape[3])
 
     def to_dense(self) -> FloatArray:
         """Return the float32 values."""
