@@ -20,7 +20,7 @@ if "$python" -c 'import atheris' 2>/dev/null; then
         if [ $target = container ]; then corpus="$corpus $work/seeds"; fi
         # shellcheck disable=SC2086
         (cd "$work" && "$python" "$root/tests/fuzz/fuzz_$target.py" -max_total_time=$share \
-            -print_final_stats=1 -verbosity=0 $corpus 2>&1 | grep -E 'Done|number_of_executed|ERROR|exception' ) ||
+            -print_final_stats=1 $corpus 2>&1 | grep -E 'Done|number_of_executed|ERROR|exception' ) ||
             { echo "fuzz_$target.py found something"; exit 1; }
     done
 else
