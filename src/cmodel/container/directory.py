@@ -67,8 +67,10 @@ def write_directory(tensors: Sequence[tuple[Place, Sink]], *, own_sections: bool
     return directory.bytes()
 
 
-def read_directory(data: bytes, keys: Sequence[str]) -> list[StoredTensor]:
+def read_directory(data: bytes, keys: Sequence[str]) -> tuple[list[StoredTensor], int]:
     """Read the directory of a net whose layers have these keys.
+
+    Returns the tensors, and the bytes of all arrays that their streams decode to.
 
     Raises
     ------
@@ -105,4 +107,4 @@ def read_directory(data: bytes, keys: Sequence[str]) -> list[StoredTensor]:
         )
     if not reader.at_end:
         raise BadManifest("bytes follow the last tensor of the directory")
-    return tensors
+    return tensors, cursor.decoded_bytes

@@ -33,6 +33,7 @@ DENSE, CODEBOOK, LINEAR, SPARSE, PRODUCT, HASHED = range(6)
 MAX_DIMENSIONS = 32
 MAX_ELEMENTS = 1 << 40
 MAX_ZERO = 1 << 23
+MAX_BUCKETS = (1 << 32) - 1
 
 # Variant numbers of the types, in the order of the specification.
 _FLOATS: list[np.dtype[Any]] = [np.dtype(np.float32), np.dtype(np.float16), np.dtype(np.uint16)]
@@ -451,7 +452,7 @@ def read_form(
             return _read_product(cursor, shape, name, variant)
         case _:
             _check_variant(variant, 1)
-            buckets = _positive(cursor.reader.varint(MAX_ELEMENTS), "buckets")
+            buckets = _positive(cursor.reader.varint(MAX_BUCKETS), "buckets")
             seed = cursor.reader.word()
             inner = read_form(cursor, (buckets,), f"{name}buckets.", _VALUE_FORMS)
             return StoredHashed(shape, inner, seed, bool(variant & 1))

@@ -24,6 +24,8 @@ ENTRY_SIZE = 32
 MAX_SECTIONS = 65536
 MAX_ALIGNMENT_LOG2 = 12
 MAX_SIZE = 1 << 53
+# Of manifest, notes and labels, decoded.
+MAX_TEXT = 4 << 20
 
 MANIFEST, DATA, NOTES, LABELS = 1, 2, 3, 4
 SECTION_NAMES = {MANIFEST: "manifest", DATA: "data", NOTES: "notes", LABELS: "labels"}

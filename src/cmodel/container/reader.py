@@ -36,15 +36,14 @@ from cmodel.tensors import Form, crc32_of, size_of
 from cmodel.threads import thread_count
 
 MAX_MEMORY = 4 << 30
-MAX_TEXT = 4 << 20
 
 
 class Container:
     """An open container. Opening reads header, section table and manifest, no more.
 
     path : the file.
-    max_memory : most bytes of float32 that all tensors together may decode to, and any single
-        array on the way.
+    max_memory : most bytes that everything in the file may decode to: the float32 values of all
+        tensors and all arrays on the way to them (indices, codebooks), each once.
     threads : threads for decoding; default all that the process may use.
     """
 
@@ -119,8 +118,10 @@ class Container:
         self.check_section(index)
         section = self.sections[index]
         where = f"section {index} ({section.name})"
-        if section.decoded_size > MAX_TEXT:
-            raise LimitMemory(f"{section.decoded_size} bytes, {MAX_TEXT} are allowed", where=where)
+        if section.decoded_size > layout.MAX_TEXT:
+            raise LimitMemory(
+                f"{section.decoded_size} bytes, {layout.MAX_TEXT} are allowed", where=where
+            )
         stored = self._stored(index)
         if not section.deflated:
             return bytes(stored)
@@ -139,7 +140,7 @@ class Container:
             if data:
                 raise BadManifest("there are data sections and no tensors")
             return []
-        tensors = read_directory(self.manifest.directory, self.keys)
+        tensors, decoded = read_directory(self.manifest.directory, self.keys)
         ends = dict.fromkeys(data, 0)
         for index, tensor in enumerate(tensors):
             if tensor.section >= len(data):
@@ -150,10 +151,10 @@ class Container:
             size = self.sections[section].stored_size
             if end != size:
                 raise BadManifest(f"section {section} has {size} bytes, its tensors take {end}")
-        total = sum(4 * size_of(tensor.shape) for tensor in tensors)
+        total = decoded + sum(4 * size_of(tensor.shape) for tensor in tensors)
         if total > self.max_memory:
             raise LimitMemory(
-                f"the tensors decode to {total} bytes, {self.max_memory} are allowed",
+                f"the file decodes to {total} bytes, {self.max_memory} are allowed",
                 hint="--max-memory raises the limit",
             )
         return tensors

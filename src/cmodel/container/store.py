@@ -36,7 +36,7 @@ def stored(net: Net, path: str | os.PathLike[str], *, keep: bool = True) -> Iter
 def write(net: Net, path: str | os.PathLike[str]) -> int:
     """Write `net` as a container to `path`, verified, or not at all; return its bytes.
 
-    The same net gives the same bytes on every machine. Errors as `stored`.
+    The same net gives the same bytes on every machine with the same zlib. Errors as `stored`.
     """
     with stored(net, path) as temporary:
         return temporary.stat().st_size

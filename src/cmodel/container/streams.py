@@ -74,11 +74,15 @@ class Ints:
 
 @dataclass
 class Cursor:
-    """Reads stream descriptions and keeps count of where the streams lie."""
+    """Reads stream descriptions and keeps count of where the streams lie.
+
+    decoded_bytes : of all arrays that the streams so far decode to.
+    """
 
     reader: ByteReader
     section: int = -1
     offset: int = 0
+    decoded_bytes: int = 0
     tables: dict[str, list[StreamRef]] = field(
         default_factory=lambda: {name: [] for name in _TABLED}
     )
@@ -98,11 +102,13 @@ class Cursor:
 
     def words(self, name: str, count: int, dtype: np.dtype[Any], *, planes: bool = False) -> Words:
         """Read the description of a stream of words."""
+        self.decoded_bytes += count * dtype.itemsize
         size = self.reader.varint() if planes else count * dtype.itemsize
         return Words(self._place(name, "planes" if planes else "raw", size), count, dtype)
 
     def ints(self, name: str, count: int, dtype: np.dtype[Any]) -> Ints:
         """Read the description of a stream of integers."""
+        self.decoded_bytes += count * dtype.itemsize
         head = self.reader.varint()
         coder, variant = _NAMES.get(head & 7), head >> 3
         if coder is None or (coder == "split" and dtype.itemsize == 1):

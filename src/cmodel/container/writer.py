@@ -38,11 +38,12 @@ class _Part:
 def write_to(file: BinaryIO, net: Net, *, coders: Sequence[str] = CODERS) -> int:
     """Write `net` as a container to an open file and return the number of bytes.
 
-    The same net gives the same bytes on every machine. `coders` bounds the choice of coders.
+    The same net gives the same bytes on every machine that has the same zlib (it deflates the
+    manifest). `coders` bounds the choice of coders.
 
     Raises
     ------
-    NetError : a parameter belongs to no layer.
+    NetError : a parameter belongs to no layer, or the net is beyond the limits of the format.
     """
     tensors = []
     tables = Tables()
@@ -110,6 +111,12 @@ def _deflated_part(kind: int, flags: int, data: bytes) -> _Part:
 
 def _write_parts(file: BinaryIO, parts: Sequence[_Part], alignment_log2: int) -> int:
     alignment = 1 << alignment_log2
+    texts = [part.decoded_size for part in parts if part.type != layout.DATA]
+    if len(parts) > layout.MAX_SECTIONS or max(texts) > layout.MAX_TEXT:
+        raise NetError(
+            f"a container has at most {layout.MAX_SECTIONS} sections, and {layout.MAX_TEXT} bytes "
+            f"of manifest, notes or labels; here are {len(parts)} and {max(texts)}"
+        )
     sections = []
     position = layout.HEADER_SIZE + layout.ENTRY_SIZE * len(parts)
     for part in parts:

@@ -11,7 +11,7 @@ So 1 group is the whole tensor, shape[0] groups are its rows (output channels).
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -30,6 +30,8 @@ IntArray = NDArray[np.integer[Any]]
 # A bfloat16 is the upper half of a float32; NumPy has no type for it, its words are uint16.
 BFLOAT16 = np.dtype(np.uint16)
 MAX_ENTRIES = 65536
+# Elements that are decoded at a time where that takes several arrays.
+BLOCK = 1 << 18
 
 
 def size_of(shape: Shape) -> int:
@@ -44,6 +46,18 @@ def _check(condition: bool, message: str) -> None:
 
 def _flat(indices: IntArray) -> Any:
     return np.ascontiguousarray(indices).reshape(-1)
+
+
+def _blocks_of(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
+    """Cut a matrix into blocks of about BLOCK elements: whole rows, or parts of one."""
+    if columns <= BLOCK:
+        step = max(1, BLOCK // max(1, columns))
+        for start in range(0, rows, step):
+            yield slice(start, start + step), slice(0, columns)
+    else:
+        for row in range(rows):
+            for start in range(0, columns, BLOCK):
+                yield slice(row, row + 1), slice(start, start + BLOCK)
 
 
 def _threads_for(size: int) -> int:
@@ -167,13 +181,17 @@ class Linear:
 
     def to_dense(self) -> FloatArray:
         """Return scale * (int - zero): the difference is exact, the product rounds once."""
-        ints = self.ints.reshape(self.groups, -1).astype(np.int32)
-        difference = (ints - self.zeros[:, None]).astype(np.float32)
-        # A product beyond float32's range is infinite, which the specification allows.
-        with np.errstate(over="ignore"):
-            dense: FloatArray = difference * self.scales.to_dense()[:, None]
-        # A zero is +0 whatever the sign of its scale.
-        dense += np.float32(0)
+        scales = self.scales.to_dense()
+        ints = self.ints.reshape(self.groups, self.ints.size // self.groups)
+        dense = np.empty(ints.shape, np.float32)
+        # Block by block, so that no second array of the tensor's size is needed.
+        for rows, columns in _blocks_of(*ints.shape):
+            difference = ints[rows, columns].astype(np.int32) - self.zeros[rows, None]
+            # A product beyond float32's range is infinite, which the specification allows.
+            with np.errstate(over="ignore"):
+                product = difference.astype(np.float32) * scales[rows, None]
+            # A zero is +0 whatever the sign of its scale.
+            dense[rows, columns] = product + np.float32(0)
         return dense.reshape(self.shape)
 
 
@@ -292,13 +310,19 @@ class Product:
 
     def blocks(self) -> FloatArray:
         """Return the rows before the rotation, (V, D), exact to the bit."""
-        books = self.codebooks.to_dense().astype(np.float64)
+        books = self.codebooks.to_dense()
         stages, vectors, spaces = self.codes.shape
         space = np.arange(spaces) if books.shape[1] > 1 else np.zeros(spaces, np.intp)
-        total: NDArray[np.float64] = books[0, space, self.codes[0]]
-        for stage in range(1, stages):
-            total = total + books[stage, space, self.codes[stage]]
-        return total.astype(np.float32).reshape(vectors, spaces * books.shape[3])
+        blocks = np.empty((vectors, spaces, books.shape[3]), np.float32)
+        # Some rows at a time, so that no second array of the tensor's size is needed.
+        step = max(1, BLOCK // max(1, spaces * books.shape[3]))
+        for start in range(0, vectors, step):
+            rows = slice(start, start + step)
+            total = books[0, space, self.codes[0, rows]].astype(np.float64)
+            for stage in range(1, stages):
+                total += books[stage, space, self.codes[stage, rows]]
+            blocks[rows] = total
+        return blocks.reshape(vectors, spaces * books.shape[3])
 
     def to_dense(self) -> FloatArray:
         """Return the float32 values."""
@@ -334,15 +358,19 @@ class Hashed:
 
     def to_dense(self) -> FloatArray:
         """Look every element's bucket up."""
-        index, negative = buckets_and_signs(
-            size_of(self.dense_shape), self.buckets.shape[0], self.seed
-        )
-        words: NDArray[np.uint32] = self.buckets.to_dense().view(np.uint32)[index]
-        if self.signed:
-            words ^= negative.astype(np.uint32) << np.uint32(31)
-            # A zero is +0 whatever its sign hash.
-            words[words == np.uint32(1 << 31)] = 0
-        return words.view(np.float32).reshape(self.dense_shape)
+        buckets = self.buckets.to_dense().view(np.uint32)
+        size = size_of(self.dense_shape)
+        dense = np.empty(size, np.uint32)
+        for start in range(0, size, BLOCK):
+            stop = min(start + BLOCK, size)
+            index, negative = buckets_and_signs(start, stop, buckets.size, self.seed)
+            words = buckets[index]
+            if self.signed:
+                words ^= negative.astype(np.uint32) << np.uint32(31)
+                # A zero is +0 whatever its sign hash.
+                words[words == np.uint32(1 << 31)] = 0
+            dense[start:stop] = words
+        return dense.view(np.float32).reshape(self.dense_shape)
 
 
 Form = Dense | Codebook | Linear | Sparse | Product | Hashed

@@ -23,14 +23,14 @@ def mix(values: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 
 def buckets_and_signs(
-    size: int, buckets: int, seed: int
+    first: int, last: int, buckets: int, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return for elements 0 to size - 1 the bucket and whether the sign is negative.
+    """Return for elements `first` to `last` - 1 the bucket and whether the sign is negative.
 
     With h = mix(i XOR mix(seed + 0x9E3779B1)), all modulo 2^32, the bucket is h mod `buckets`, and
     the sign is negative where the highest bit of mix(h XOR 0x9E3779B1) is set.
     """
     start = mix(np.array([(seed + _GOLDEN) & 0xFFFFFFFF], np.uint32))
-    hashed = mix(np.arange(size, dtype=np.int64).astype(np.uint32) ^ start)
+    hashed = mix(np.arange(first, last, dtype=np.int64).astype(np.uint32) ^ start)
     negative: NDArray[Any] = mix(hashed ^ np.uint32(_GOLDEN)) >> np.uint32(31)
     return (hashed % np.uint32(buckets)).astype(np.int64), negative.astype(bool)

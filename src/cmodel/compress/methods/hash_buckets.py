@@ -60,7 +60,7 @@ def hash_buckets(task: Task[Options]) -> Outcome:
             hint="options may be given by layer name",
         )
     seed = int(task.rng.integers(1 << 32))
-    index, negative = buckets_and_signs(weights.size, count, seed)
+    index, negative = buckets_and_signs(0, weights.size, count, seed)
     sums, uses = np.zeros(count), np.zeros(count, np.int64)
     flat = weights.reshape(-1)
     for start in range(0, flat.size, _CHUNK):
