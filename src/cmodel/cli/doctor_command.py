@@ -15,7 +15,7 @@ from cmodel.cli.terminal import Terminal
 HELP = "tell about this installation: versions, instruction set, threads, extras"
 EXAMPLES = "  cmodel doctor --json"
 
-PACKAGES = ("numpy", "scipy", "protobuf", "threadpoolctl", "rich")
+PACKAGES = ("numpy", "scipy", "scikit-learn", "protobuf", "threadpoolctl", "rich")
 # What each extra brings: (extra, importable module).
 EXTRAS = (
     ("hdf5", "h5py"),
