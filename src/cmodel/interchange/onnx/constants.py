@@ -6,7 +6,7 @@ it is worked out for two sizes; what differs is no constant, though `Reshape` ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from onnx import (
     NodeProto,
     SparseTensorProto,
     TensorProto,
+    ValueInfoProto,
     checker,
     helper,
     numpy_helper,
@@ -25,14 +26,16 @@ from onnx import (
 from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
 from onnx.reference import ReferenceEvaluator
 
-from cmodel.errors import InputError, UnsupportedError
+from cmodel.errors import InputError, LimitError, UnsupportedError
 from cmodel.net import Shape
 from cmodel.tensors import BFLOAT16, Dense, Form, Linear, Sparse
 
 # The size that an open batch has while the graph is read, and another one to compare with.
 BATCH, OTHER_BATCH = 97, 101
-# Elements that a computed constant may have beyond those that it is made from.
-MAX_COMPUTED = 1 << 20
+# Elements that all computed constants of a model may have together; every initialiser that is read
+# adds as many as some conversions of it (to another type, transposed) have.
+MAX_COMPUTED = 1 << 24
+CONVERSIONS = 4
 # Operators that are worked out; all of them are cheap, and none looks outside.
 _OPERATORS = """
 Abs Add And Cast CastLike Ceil Concat Constant ConstantOfShape DequantizeLinear Div Equal Expand
@@ -41,6 +44,24 @@ ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Reshape Slice Split Sqrt Squ
 Transpose Unsqueeze Where
 """
 FOLDED = frozenset(_OPERATORS.split())
+_SPREAD = frozenset(
+    [
+        "Add",
+        "And",
+        "Div",
+        "Equal",
+        "Greater",
+        "Less",
+        "Max",
+        "Min",
+        "Mod",
+        "Mul",
+        "Or",
+        "Pow",
+        "Sub",
+        "Where",
+    ]
+)
 _INTS = (np.int8, np.uint8, np.int16, np.uint16)
 
 
@@ -56,6 +77,11 @@ class Constants:
         self._other: dict[str, NDArray[Any]] = {}
         self._folder = folder
         self._opset = opset
+        self._budget = MAX_COMPUTED
+        # Initialisers that the budget knows of.
+        self._counted: set[str] = set()
+        # Sparse initialisers whose zeros it knows of.
+        self._dense: set[str] = set()
 
     def __contains__(self, name: object) -> bool:
         return any(
@@ -71,16 +97,56 @@ class Constants:
         if name in self._arrays:
             return self._arrays[name]
         if name in self._tensors:
-            return self._read(self._tensors[name])
-        return self.form(name).to_dense()
+            found = self._read(self._tensors[name])
+            self._earn(name, found.size)
+            return found
+        form = self.form(name)
+        if name in self._sparse and name not in self._dense:
+            self.spend(prod(form.shape), f"sparse initialiser `{name}`")
+            self._dense.add(name)
+        return form.to_dense()
 
     def form(self, name: str) -> Form:
         """Return a value as a tensor form: halves and fixed point stay what they are."""
         if name in self._forms:
             return self._forms[name]
         if name in self._sparse:
-            return _sparse_form(self._sparse[name])
+            sparse = _sparse_form(self._sparse[name])
+            self._earn(name, sparse.positions.size)
+            return sparse
         return dense_form(self.array(name))
+
+    def describe(self, name: str) -> ValueInfoProto:
+        """Return the type and the shape of a value."""
+        if name in self._forms:
+            return helper.make_tensor_value_info(name, TensorProto.FLOAT, self._forms[name].shape)
+        array = self.array(name)
+        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+        return helper.make_tensor_value_info(name, kind, array.shape)
+
+    def is_computed(self, name: str) -> bool:
+        """Whether the value is the result of a node."""
+        return name in self._arrays or name in self._forms
+
+    def _earn(self, name: str, elements: int) -> None:
+        if name not in self._counted:
+            self._counted.add(name)
+            self._budget += CONVERSIONS * elements
+
+    def spend(self, elements: int, where: str) -> None:
+        """Take elements from the budget, before they are made.
+
+        Raises
+        ------
+        LimitError : there are not so many left.
+        """
+        if elements > self._budget:
+            raise LimitError(
+                f"{elements} elements are too large for a constant that is worked out: it and "
+                "those before it take too much memory",
+                where=where,
+            )
+        self._budget -= max(elements, 0)
 
     def _read(self, tensor: TensorProto) -> NDArray[Any]:
         where = f"initialiser `{tensor.name}`"
@@ -132,10 +198,12 @@ class Constants:
     def _evaluate(
         self, node: NodeProto, names: Sequence[str], feed: dict[str, NDArray[Any]]
     ) -> Sequence[NDArray[Any]]:
-        where = f"node `{node.name}` ({node.op_type})"
-        size = sum(array.size for array in feed.values()) + MAX_COMPUTED
-        if _result_size(node, [feed[name] for name in names]) > size:
-            raise UnsupportedError("the computed constant is too large", where=where)
+        where = _where(node)
+        _refuse_text(feed.values(), where)
+        try:
+            self.spend(_result_size(node, [feed[name] for name in names]), where)
+        except (ValueError, TypeError, IndexError) as error:
+            raise InputError(f"its operands do not fit: {error}", where=where) from error
         inputs = [
             helper.make_tensor_value_info(
                 name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
@@ -151,7 +219,13 @@ class Constants:
         except Exception as error:
             # The evaluator raises whatever NumPy does for operands that do not fit.
             raise InputError(f"it cannot be worked out: {error}", where=where) from error
-        return [np.asarray(value) for value in found]
+        if len(found) != len(node.output):
+            raise InputError(
+                f"it has {len(node.output)} outputs for {len(found)} values", where=where
+            )
+        results = [np.asarray(value) for value in found]
+        _refuse_text(results, where)
+        return results
 
     def _fold_linear(self, node: NodeProto) -> bool:
         """Keep fixed point as such where one scale serves the tensor or a row of it."""
@@ -166,6 +240,7 @@ class Constants:
             return False
         if not one and not (by_row and scales.size == ints.shape[0]):
             return False
+        self.spend(ints.size, _where(node))
         zeros = np.zeros(scales.size, np.int32)
         if len(node.input) > 2 and node.input[2]:
             zeros[:] = self.array(node.input[2]).reshape(-1)
@@ -183,7 +258,7 @@ def dense_form(array: NDArray[Any]) -> Dense:
         return Dense(np.ascontiguousarray(array, np.float32).reshape(array.shape))
 
 
-def _sparse_form(tensor: SparseTensorProto) -> Form:
+def _sparse_form(tensor: SparseTensorProto) -> Sparse:
     shape = tuple(tensor.dims)
     where = f"sparse initialiser `{tensor.values.name}`"
     try:
@@ -198,23 +273,49 @@ def _sparse_form(tensor: SparseTensorProto) -> Form:
         raise InputError(f"the tensor cannot be read: {error}", where=where) from error
 
 
+def _where(node: NodeProto) -> str:
+    return f"node `{node.name or next(iter(node.output), '')}` ({node.op_type})"
+
+
+def _refuse_text(arrays: Iterable[NDArray[Any]], where: str) -> None:
+    """Refuse texts: sums of them grow without growing in elements."""
+    if any(array.dtype.kind in "OSTU" for array in arrays):
+        raise UnsupportedError("a constant that is no tensor of numbers", where=where)
+
+
 def _result_size(node: NodeProto, operands: Sequence[NDArray[Any]]) -> int:
-    """Return at least how many elements a result will have, before it is made."""
+    """Return how many elements a result has at most, before it is made.
+
+    Raises
+    ------
+    ValueError, TypeError, IndexError : the operands do not fit the operator.
+    """
+    attributes = {entry.name: entry.i for entry in node.attribute}
     if node.op_type == "Concat":
         return sum(array.size for array in operands)
+    if node.op_type == "Constant":
+        # The model itself holds it, so that it is no larger than the model.
+        return 0
     if node.op_type == "ConstantOfShape":
-        return prod(int(size) for size in operands[0].reshape(-1))
+        return _product(operands[0])
     if node.op_type == "Tile":
-        return operands[0].size * prod(int(count) for count in operands[1].reshape(-1))
+        return operands[0].size * _product(operands[1])
     if node.op_type == "Gather":
-        axis = next((entry.i for entry in node.attribute if entry.name == "axis"), 0)
         data, index = operands
-        return int(data.size // max(data.shape[axis], 1) * index.size)
-    shapes = [array.shape for array in operands]
+        return int(data.size // max(data.shape[attributes.get("axis", 0)], 1) * index.size)
+    if node.op_type == "GatherElements":
+        return operands[1].size
+    if node.op_type == "Split":
+        # Every part takes memory, even an empty one.
+        return max(operands[0].size, attributes.get("num_outputs", 0))
     if node.op_type == "Expand":
-        shapes[1] = tuple(int(size) for size in operands[1].reshape(-1))
-    try:
-        return prod(np.broadcast_shapes(*shapes))
-    except ValueError:
-        # Its operands are not spread over each other, so it gives no more than it has.
-        return max((array.size for array in operands), default=0)
+        sizes = tuple(int(size) for size in operands[1].reshape(-1))
+        return max(prod(sizes), prod(np.broadcast_shapes(operands[0].shape, sizes)))
+    if node.op_type in _SPREAD:
+        return prod(np.broadcast_shapes(*(array.shape for array in operands)))
+    # All others give no more than they read.
+    return operands[0].size
+
+
+def _product(sizes: NDArray[Any]) -> int:
+    return prod(int(size) for size in sizes.reshape(-1))

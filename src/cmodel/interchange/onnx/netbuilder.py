@@ -15,7 +15,7 @@ from cmodel.interchange.onnx.constants import Constants
 from cmodel.net import Layer, Parameters, Shape, parameter_name
 from cmodel.net.shapes.registry import RULES
 from cmodel.proto import caffe_pb2
-from cmodel.tensors import Dense, Form, Linear
+from cmodel.tensors import Dense, Form, Linear, Sparse
 
 # Sizes of a padding: before and after each spatial axis.
 Pads = tuple[Shape, Shape]
@@ -91,6 +91,8 @@ def fitted(form: Form, shape: Shape) -> Form:
             return Dense(form.values.reshape(shape))
         case Linear():
             return Linear(form.scales, form.zeros, form.ints.reshape(shape))
+        case Sparse(block=(1, 1)):
+            return Sparse(shape, form.positions, form.values)
         case _:
             return Dense(form.to_dense().reshape(shape))
 
@@ -145,12 +147,15 @@ class NodeView:
 
     def constant(self, index: int) -> NDArray[Any]:
         """Return the value of an input that has to be constant."""
+        return self.net.constants.array(self._constant_name(index))
+
+    def _constant_name(self, index: int) -> str:
         name = self.node.input[index]
         if name not in self.net.constants:
             raise self.unsupported(f"input {index} (`{name}`) is no constant")
         if self.net.constants.depends_on_batch(name):
             raise self.unsupported(f"input {index} (`{name}`) depends on the batch size")
-        return self.net.constants.array(name)
+        return name
 
     def floats(self, index: int) -> NDArray[np.float32]:
         """Return a constant input as float32."""
@@ -158,8 +163,11 @@ class NodeView:
 
     def form(self, index: int) -> Form:
         """Return a constant input as a tensor form."""
-        self.constant(index)
-        return self.net.constants.form(self.node.input[index])
+        return self.net.constants.form(self._constant_name(index))
+
+    def spend(self, elements: int) -> None:
+        """Make sure that parameters which are worked out here take no more memory than they may."""
+        self.net.constants.spend(elements, f"node `{self.name}` ({self.node.op_type})")
 
     def integers(self, name: str, index: int) -> list[int] | None:
         """Return whole numbers that old operators have as an attribute, new ones as an input."""

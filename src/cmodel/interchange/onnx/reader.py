@@ -34,13 +34,13 @@ def read_onnx(path: str | Path) -> Net:
     InputError : it cannot be read.
     OnnxError : it is damaged or contradicts itself.
     UnsupportedError : nodes that Caffe's layers cannot say; all of them are named.
-    LimitError : it is larger than protobuf can read.
+    LimitError : it is larger than protobuf can read, or its constants take too much memory.
     """
     file = Path(path)
     try:
         return _convert(_parse(file), file)
-    except (InputError, UnsupportedError) as error:
-        kind = OnnxError if isinstance(error, InputError) else UnsupportedError
+    except (InputError, UnsupportedError, LimitError) as error:
+        kind = OnnxError if isinstance(error, InputError) else type(error)
         where = str(file) if error.where is None else f"{file}, {error.where}"
         raise kind(error.message, where=where, notes=error.notes, hint=error.hint) from error
 
@@ -48,7 +48,7 @@ def read_onnx(path: str | Path) -> Net:
 def _parse(file: Path) -> ModelProto:
     try:
         if file.stat().st_size > MAX_BYTES:
-            raise LimitError("the model is larger than 2 GB", where=str(file))
+            raise LimitError("the model is larger than 2 GB")
         model = ModelProto.FromString(file.read_bytes())
     except OSError as error:
         raise InputError(f"cannot read it: {error.strerror}") from error
@@ -89,7 +89,7 @@ def _convert(model: ModelProto, file: Path) -> Net:
     _Walk(net, any(is_open for _, is_open in inputs.values()), model).run(graph)
     _name_outputs(net, graph)
     result = Net(caffe_pb2.NetParameter(name=graph.name or "net"), net.layers, net.parameters)
-    check_shapes(model, result)
+    check_shapes(model, result, constants)
     return result
 
 

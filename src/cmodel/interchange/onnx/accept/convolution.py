@@ -70,6 +70,8 @@ def conv(node: NodeView) -> Sequence[str]:
         if any(n % d for n, d in zip(before + after, dilation * 2, strict=True)):
             raise node.unsupported(f"a padding of {begin} before and {end} after, with dilation")
         taps = [n // d for n, d in zip(before + after, dilation * 2, strict=True)]
+        sizes = (n + b + e for n, b, e in zip(kernel, taps[:count], taps[count:], strict=True))
+        node.spend(prod(weights.shape[:2]) * prod(sizes))
         weights = _grown(weights, tuple(taps[:count]), tuple(taps[count:]))
     return [
         node.add(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
@@ -14,13 +15,14 @@ def gemm(node: NodeView) -> Sequence[str]:
     """An InnerProduct; factors go into its parameters."""
     if node.attribute("transA", 0):
         raise node.unsupported("a product with the transposed blob")
-    weights = _scaled(node.form(1), node.attribute("alpha", 1.0))
+    weights = _scaled(node, 1, node.attribute("alpha", 1.0))
     by_row = bool(node.attribute("transB", 0))
     outputs = weights.shape[0 if by_row else 1]
     forms = [weights]
     if node.has(2):
-        bias = _scaled(node.form(2), node.attribute("beta", 1.0))
+        bias = _scaled(node, 2, node.attribute("beta", 1.0))
         if bias.shape not in ((outputs,), (1, outputs)):
+            node.spend(prod(bias.shape) + outputs)
             values = bias.to_dense()
             if values.ndim > 1 and values.shape[:-1] != (1,) * (values.ndim - 1):
                 raise node.unsupported(f"a bias of shape {bias.shape} for {outputs} outputs")
@@ -30,8 +32,8 @@ def gemm(node: NodeView) -> Sequence[str]:
     return [node.add("InnerProduct", [node.bottom()], forms, inner_product_param=fields)]
 
 
-def _scaled(form: Form, factor: float) -> Form:
-    return form if factor == 1 else Dense(form.to_dense() * np.float32(factor))
+def _scaled(node: NodeView, index: int, factor: float) -> Form:
+    return node.form(index) if factor == 1 else Dense(node.floats(index) * np.float32(factor))
 
 
 def matmul(node: NodeView) -> Sequence[str]:
