@@ -23,6 +23,8 @@ from cmodel.errors import DataError, LimitError, UnsupportedError
 
 MAGIC = bytes.fromhex("dec0efbe")
 MAX_ENTRIES = 1 << 26
+# LMDB's own limit, MDB_MAXKEYSIZE as it is built everywhere.
+MAX_KEY = 511
 
 _PAGE = Struct("<QHHHH")  # number, pad, flags, lower, upper
 _META = Struct("<4sIQQ")  # magic, version, address, map size
@@ -64,6 +66,7 @@ class _Walk:
     keys: list[str] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
+    count: int = 0
     seen: set[int] = field(default_factory=set)
 
     def fail(self, what: str, page: int) -> NoReturn:
@@ -74,12 +77,16 @@ class _Walk:
         )
 
     def entries(self) -> Entries:
-        _, count, root = self.meta()
-        if root == _NOTHING or not count:
+        _, self.count, root = self.meta()
+        if root == _NOTHING or not self.count:
             raise DataError("the database has no entries", where=self.where)
+        if self.count > MAX_ENTRIES:
+            raise LimitError(
+                f"the database has more than {MAX_ENTRIES:,} entries", where=self.where
+            )
         self.tree(root, _MAX_DEPTH)
-        if len(self.keys) != count:
-            self.fail(f"it states {count:,} entries and holds {len(self.keys):,}", root)
+        if len(self.keys) != self.count:
+            self.fail(f"it states {self.count:,} entries and holds {len(self.keys):,}", root)
         return Entries(self.keys, np.array(self.starts, np.int64), np.array(self.sizes, np.int64))
 
     def meta(self) -> tuple[int, int, int]:
@@ -129,14 +136,21 @@ class _Walk:
             self.fail(f"the tree is deeper than {_MAX_DEPTH}", number)
         start = self.page(number, _BRANCH | _LEAF)
         page = self.buffer[start : start + self.page_size]
-        _, _, flags, lower, _ = _PAGE.unpack_from(page)
-        if not 16 <= lower <= self.page_size or lower % 2:
+        _, _, flags, lower, upper = _PAGE.unpack_from(page)
+        if not 16 <= lower <= upper <= self.page_size or lower % 2:
             self.fail("its header is impossible", number)
         nodes = np.frombuffer(page, "<u2", (lower - 16) // 2, 16).tolist()
+        # Nodes that overlap could make much of a small file.
+        room = self.page_size - upper
         for node in nodes:
-            if node + 8 > self.page_size:
-                self.fail("an entry lies outside the page", number)
+            if not upper <= node <= self.page_size - 8:
+                self.fail("an entry lies outside its part of the page", number)
             low, high, node_flags, key_size = _NODE.unpack_from(page, node)
+            if key_size > MAX_KEY:
+                self.fail(f"a key has {key_size:,} bytes, LMDB's have up to {MAX_KEY}", number)
+            room -= 8 + key_size
+            if room < 0:
+                self.fail("its entries lie over each other", number)
             if not flags & _LEAF:
                 self.tree(low | high << 16 | node_flags << 32, depth - 1)
                 continue
@@ -150,6 +164,8 @@ class _Walk:
         self, page: bytes, number: int, node: int, key_size: int, size: int, big: bool
     ) -> None:
         """Note one entry."""
+        if len(self.keys) == self.count:
+            self.fail(f"it states {self.count:,} entries and holds more", number)
         value = node + 8 + key_size
         if value + (8 if big else size) > self.page_size:
             self.fail("an entry is longer than the page", number)
@@ -162,7 +178,3 @@ class _Walk:
         self.keys.append(page[node + 8 : value].decode(errors="backslashreplace"))
         self.starts.append(start)
         self.sizes.append(size)
-        if len(self.keys) > MAX_ENTRIES:
-            raise LimitError(
-                f"the database has more than {MAX_ENTRIES:,} entries", where=self.where
-            )

@@ -1,12 +1,14 @@
 """LMDB as Caffe writes it."""
 
+import struct
+
 import lmdb
 import numpy as np
 import pytest
 from tests.unit.data.making import encoded_datum, raw_datum, write_lmdb
 
 from cmodel.data import batches, open_source, prepare
-from cmodel.data.lmdb_pages import read_entries
+from cmodel.data.lmdb_pages import MAGIC, read_entries
 from cmodel.errors import CmodelError, DataError, LimitError, UnsupportedError
 from cmodel.net import InputTransform
 from cmodel.proto import caffe_pb2
@@ -132,6 +134,20 @@ def test_labels_without_reading_the_pixels(tmp_path):
     assert source.labels.tolist() == [-5, 0, 1 << 30, 6, 0]
 
 
+def one_leaf(count, nodes, upper, key_size):
+    """Return a database of one leaf, each of whose nodes is the one at `upper`."""
+    meta = bytearray(4096)
+    struct.pack_into("<QHHHH4sI", meta, 0, 0, 0, 8, 0, 0, MAGIC, 1)
+    struct.pack_into("<I", meta, 40, 4096)
+    struct.pack_into("<IHHQQQQQ", meta, 88, 0, 0, 1, 0, 1, 0, count, 2)
+    leaf = bytearray(b"k" * 4096)
+    lower = 16 + 2 * nodes
+    struct.pack_into(f"<QHHHH{nodes}H", leaf, 0, 2, 0, 2, lower, upper, *[upper] * nodes)
+    if upper > lower and upper + 8 <= 4096:
+        struct.pack_into("<HHHH", leaf, upper, 0, 0, 0, key_size)
+    return bytes(meta) * 2 + bytes(leaf)
+
+
 class TestDamage:
     def test_empty(self, tmp_path):
         with pytest.raises(DataError, match="no entries"):
@@ -173,6 +189,36 @@ class TestDamage:
         node = root + int.from_bytes(data[root + 16 : root + 18], "little")
         data[node : node + 4] = (root // 4096).to_bytes(4, "little")
         with pytest.raises(DataError, match="twice"):
+            read_entries(bytes(data), "x")
+
+    @pytest.mark.parametrize(
+        ("count", "nodes", "upper", "key_size", "match"),
+        [
+            (1, 1, 4000, 20, None),
+            (9, 9, 3000, 512, "a key has 512 bytes"),
+            (9, 9, 3000, 200, "lie over each other"),
+            (1, 2, 3000, 20, "states 1 entries and holds more"),
+            (2, 1, 3000, 20, "states 2 entries and holds 1"),
+            (1, 1, 17, 20, "header is impossible"),
+            (1, 1, 4097, 20, "header is impossible"),
+            (1, 1, 4090, 20, "outside its part"),
+            (1 << 27, 1, 3000, 20, "more than"),
+        ],
+    )
+    def test_what_a_page_may_hold(self, count, nodes, upper, key_size, match):
+        """All nodes of the one leaf are the same one, at `upper`."""
+        data = one_leaf(count, nodes, upper, key_size)
+        if match is None:
+            assert read_entries(data, "x").keys == ["k" * key_size]
+            return
+        error = LimitError if match == "more than" else DataError
+        with pytest.raises(error, match=match):
+            read_entries(data, "x")
+
+    def test_nodes_before_the_part_for_nodes(self):
+        data = bytearray(one_leaf(1, 1, 3000, 20))
+        data[8192 + 14 : 8192 + 16] = (3002).to_bytes(2, "little")
+        with pytest.raises(DataError, match="outside its part"):
             read_entries(bytes(data), "x")
 
     def test_no_datums(self, tmp_path):
