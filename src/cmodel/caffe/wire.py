@@ -508,15 +508,14 @@ class _Walker:
         for found in self.walk(outer.at, outer.end):
             if found.number != 1:
                 continue
-            if found.wire == VARINT:
-                dims.append(_signed(self.varint(found.at, found.end)[0]))
-            elif found.wire == BYTES:
-                at = found.at
-                while at < found.end:
-                    value, at = self.varint(at, found.end)
-                    dims.append(_signed(value))
-            if len(dims) > MAX_AXES:
-                self.fail(f"a blob has more than {MAX_AXES} axes", found.start)
+            if found.wire not in (VARINT, BYTES):
+                continue
+            at = found.at
+            while at < found.end:
+                value, at = self.varint(at, found.end)
+                if len(dims) == MAX_AXES:
+                    self.fail(f"a blob has more than {MAX_AXES} axes", found.start)
+                dims.append(_signed(value))
 
 
 def _signed(value: int) -> int:

@@ -183,6 +183,8 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"
         (b"\x0b" * 5000, ["nested deeper"]),
         (v2_file(chunk(5, b"12345")), ["no whole number of 4-byte values"]),
         (v2_file(shape(*[1] * 33)), ["more than 32 axes"]),
+        # What follows the axes that are too many is not looked at.
+        (v2_file(chunk(7, chunk(1, b"\1" * 33 + b"\x80"))), ["more than 32 axes"]),
         (v2_file(chunk(7, chunk(1, b"\xff" * 9 + b"\x01"))), ["impossible shape (-1,)"]),
         (v2_file(PACKED, name=b"\xff\xfe"), ["name is not UTF-8"]),
         (chunk(1, b"lonely\x00") + b"\x28\x01", ["no layers"]),
