@@ -155,6 +155,7 @@ def test_an_output_that_cannot_be_written(run, model, tmp_path):
         (["--mean-value", "1", "--mean-file", "m.npy"], "exclude each other"),
         (["--threads", "0"], "not positive"),
         (["--max-memory", "lots"], "not a size"),
+        (["--seed", "-1"], "negative"),
         (["--nonsense"], "nonsense"),
     ],
 )

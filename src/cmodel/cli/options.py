@@ -39,7 +39,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--threads", type=positive, metavar="N", help="threads (default: all cores it may use)"
     )
-    group.add_argument("--seed", type=int, default=0, help="of every random choice (default 0)")
+    group.add_argument("--seed", type=natural, default=0, help="of every random choice (default 0)")
     group.add_argument(
         "--max-memory",
         type=byte_size,
@@ -54,6 +54,14 @@ def positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return value
+
+
+def natural(text: str) -> int:
+    """Parse an integer from 0 on."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
     return value
 
 

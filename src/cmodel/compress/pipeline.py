@@ -22,7 +22,7 @@ from cmodel.compress.statistics import (
     bytes_of_gram,
     gather,
 )
-from cmodel.errors import RecipeError, WeightsError, did_you_mean
+from cmodel.errors import RecipeError, UsageError, WeightsError, did_you_mean
 from cmodel.net import Net
 from cmodel.tensors import Form, size_of, stored_floats
 from cmodel.threads import thread_count
@@ -66,6 +66,8 @@ def compress(
     LimitError : statistics that a step needs would take too much memory.
     WeightsError : a weight is NaN or infinite, and a step does not keep every bit.
     """
+    if seed < 0 or (threads is not None and threads < 1):
+        raise UsageError(f"seed is from 0 on, threads from 1 on; not {seed} and {threads}")
     recipe = resolve_recipe(recipe)
     if not all(isinstance(step.method, Method) and step.method.exact for step in recipe.steps):
         check_finite(net)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -125,6 +126,8 @@ def read_transform(manifest: manifest_pb2.Manifest, mean_image: Any) -> InputTra
     if not manifest.HasField("transform") and mean_image is None:
         return None
     message = manifest.transform
+    if not all(math.isfinite(value) for value in (*message.scale, *message.mean_value)):
+        raise BadManifest("a scale or mean value of the input transform is not finite")
     try:
         return InputTransform(
             resize=_pair(message.resize_height, message.resize_width),
@@ -139,7 +142,9 @@ def read_transform(manifest: manifest_pb2.Manifest, mean_image: Any) -> InputTra
 
 
 def _pair(height: int, width: int) -> tuple[int, int] | None:
-    return (height, width) if height and width else None
+    if bool(height) != bool(width):
+        raise ValueError("a size has one of its two numbers")
+    return (height, width) if height else None
 
 
 def read_net(

@@ -204,7 +204,9 @@ class Container:
     def labels(self) -> tuple[str, ...]:
         """Return the class names, or nothing."""
         text = self._text(layout.LABELS)
-        return tuple(text.split("\n")[:-1]) if text else ()
+        if text and not text.endswith("\n"):
+            raise BadManifest("the last label has no line end", where=str(self.path))
+        return tuple(text.split("\n")[:-1])
 
     def notes(self) -> dict[str, Any]:
         """Return the notes: recipe and provenance as JSON data."""

@@ -65,6 +65,8 @@ def write_to(file: BinaryIO, net: Net, *, coders: Sequence[str] = CODERS) -> int
         *data,
     ]
     if net.labels:
+        if any("\n" in label for label in net.labels):
+            raise NetError("a class name holds a line end")
         text = "".join(f"{label}\n" for label in net.labels)
         parts.append(_deflated_part(layout.LABELS, layout.ANCILLARY, text.encode()))
     if net.notes:

@@ -93,6 +93,13 @@ def test_the_result_depends_on_the_seed_and_on_nothing_else():
     assert (one != else_).any()
 
 
+def test_a_negative_seed_is_a_wrong_call():
+    with pytest.raises(UsageError, match="seed"):
+        compressed(KMEANS, seed=-1)
+    with pytest.raises(UsageError, match="threads"):
+        compressed(KMEANS, threads=0)
+
+
 def test_the_net_given_is_unchanged():
     net = toy_net()
     compress(net, parse_recipe(KMEANS, "r"))

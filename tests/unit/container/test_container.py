@@ -110,6 +110,33 @@ def test_large_payloads_are_aligned_one_section_a_tensor(tmp_path):
     assert not dense.flags.writeable
 
 
+def test_labels_end_their_lines(tmp_path):
+    net = toy_net()
+    net.labels = ("a\nb",)
+    with pytest.raises(NetError, match="line end"):
+        packed(net)
+    net.labels = ("cat", "dog")
+    data = bytearray(packed(net))
+    section = layout.parse_head(memoryview(bytes(data)))[0][2]
+    assert bytes(data[section.offset :]) == b"cat\ndog\n"
+    data[-1:] = b"!"
+    crc = zlib.crc32(data[section.offset :])
+    sealed = _with_head(bytes(data), lambda raw: struct.pack_into("<I", raw, 32 + 64 + 4, crc))
+    opened = container.Container(write(tmp_path / "x.cmodel", sealed))
+    with pytest.raises(BadManifest, match="line end"):
+        opened.labels()
+
+
+def test_half_a_size_and_numbers_that_are_not_finite_are_refused(tmp_path):
+    for change in (
+        lambda m: setattr(m.transform, "resize_height", 5),
+        lambda m: m.transform.scale.append(float("nan")),
+    ):
+        data = resealed(packed(toy_net()), change)
+        with pytest.raises(BadManifest):
+            container.read(write(tmp_path / "x.cmodel", data))
+
+
 def test_an_empty_net_costs_less_than_200_bytes(tmp_path):
     data = packed(make_net('name: "empty"', {}))
     assert len(data) <= 200
