@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from cmodel.blas import limit_threads
 from cmodel.compress.recipe import DEFAULT_PRESET, Recipe, Step, resolve_recipe
 from cmodel.compress.registry import Facts, Method, Rewrite, RewriteTask, Task
 from cmodel.compress.selectors import Target, matches_any, targets_of
@@ -114,7 +114,7 @@ class _Run:
                 self.total = self.done + sum(len(targets) for targets in chosen) + later
             targets = chosen.pop(0)
             # After the method's module has loaded its libraries: only loaded ones are limited.
-            with threadpool_limits(limits=self.threads):
+            with limit_threads(self.threads):
                 try:
                     if isinstance(step.method, Rewrite):
                         self._rewrite(step.method, step, number, targets)

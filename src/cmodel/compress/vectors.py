@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import ThreadpoolController
 
+from cmodel.blas import limit_threads
 from cmodel.compress.values import nearest_divisor
 from cmodel.errors import RecipeError
 from cmodel.net import Layer
@@ -24,8 +24,6 @@ from cmodel.tensors import FloatArray, Form, IntArray, Product, Shape
 # A codebook is trained on at most so many vectors for each codeword, as more hardly change it.
 SAMPLES = 256
 ALONG = ("channels", "row")
-# Looks at the loaded libraries once; scikit-learn has brought its OpenMP by now.
-_threads: Any = ThreadpoolController()
 Codes = NDArray[np.uint8] | NDArray[np.uint16]
 
 
@@ -102,10 +100,13 @@ def cluster(
     seeds = rng.integers(1 << 31, size=len(sets)).tolist()
 
     def one(i: int) -> tuple[FloatArray, Codes]:
-        return _cluster(sets[i](), k, iterations, seeds[i], None if starts is None else starts[i])
+        start = None if starts is None else starts[i]
+        # In the thread that works: OpenMP's count is its own.
+        with limit_threads(threads if alone else 1):
+            return _cluster(sets[i](), k, iterations, seeds[i], start)
 
     alone = len(sets) == 1
-    with warnings.catch_warnings(), _threads.limit(limits=threads if alone else 1):
+    with warnings.catch_warnings():
         # Points that nearly coincide may leave codewords unused: nothing is wrong with that.
         warnings.simplefilter("ignore", ConvergenceWarning)
         if alone or threads == 1:

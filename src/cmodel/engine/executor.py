@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cmodel.engine.blas import single_threaded_blas
+from cmodel.blas import limit_threads
 from cmodel.engine.sections import Section, cut
 from cmodel.engine.selection import describe_inputs, select
 from cmodel.errors import DataError, LimitError, NetError, UsageError, WeightsError, did_you_mean
@@ -116,7 +116,7 @@ class Engine:
         arrays = {name: self._array(name, value) for name, value in feed.items()}
         shapes = {name: array.shape for name, array in arrays.items()}
         wanted = blobs if blobs is None or isinstance(blobs, str) else tuple(blobs)
-        with self._lock, np.errstate(all="ignore"), single_threaded_blas():
+        with self._lock, np.errstate(all="ignore"), limit_threads(1):
             key = (shapes, wanted)
             if self._key != key:
                 # The old buffers go before the new ones come.
