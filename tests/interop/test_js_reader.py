@@ -145,7 +145,7 @@ def test_bits_of_special_values_are_kept(tmp_path):
 
 def test_every_half_is_widened_exactly(tmp_path):
     halves = np.arange(65536, dtype=np.uint16).view(np.float16)
-    text = 'layer { name: "p" type: "Parameter" top: "p" }'
+    text = 'layer { name: "p" type: "Any" top: "p" }'
     path = write(tmp_path / "x.cmodel", packed(make_net(text, {"p": [Dense(halves)]})))
     assert_agrees(path)
 
@@ -192,7 +192,7 @@ def test_everything_beside_the_tensors_is_exposed(tmp_path):
 def test_hostile_and_repeated_layer_names(tmp_path):
     names = ["__proto__", "constructor", "a", "a", "a#2", "a", 'é\\n\\"', ""]
     text = "".join(
-        f'layer {{ name: "{name}" type: "Parameter" top: "t{i}" }}' for i, name in enumerate(names)
+        f'layer {{ name: "{name}" type: "Any" top: "t{i}" }}' for i, name in enumerate(names)
     )
     keys = ["__proto__", "constructor", "a", "a#3", "a#2", "a#4", 'é\n"', ""]
     rng = np.random.default_rng(0)
@@ -244,7 +244,7 @@ def test_limits(tmp_path):
 
 
 def test_a_large_tensor_in_few_bytes_is_refused_before_it_is_made(tmp_path):
-    text = 'layer { name: "p" type: "Parameter" top: "p" }'
+    text = 'layer { name: "p" type: "Any" top: "p" }'
     form = zeros(1 << 27)
     path = write(tmp_path / "x.cmodel", packed(make_net(text, {"p": [form]})))
     assert path.stat().st_size < 300
