@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -232,6 +233,36 @@ def test_infer_names_the_best_classes(run, model, tmp_path):
     assert "class" in run("infer", out, model.data, "--top", 1).out
 
 
+def test_infer_names_inputs_as_they_were_given(run, model, tmp_path):
+    from PIL import Image
+
+    paths = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        paths.append(tmp_path / folder / "i.png")
+        Image.new("RGB", (8, 8)).save(paths[-1])
+    result = run("infer", model.prototxt, "--weights", model.weights, *paths, "--json")
+    assert [entry["input"] for entry in result.json["results"]] == [str(path) for path in paths]
+
+
+def test_json_has_null_where_a_score_is_no_number(run, model, tmp_path):
+    np.save(tmp_path / "nan.npy", np.full((1, 3, 8, 8), np.nan, np.float32))
+    arguments = ("--weights", model.weights, tmp_path / "nan.npy", "--json")
+    result = run("infer", model.prototxt, *arguments)
+    assert result.status == 0
+    assert "NaN" not in result.out
+    assert result.json["results"][0]["top"][0]["score"] is None
+
+
+def test_a_full_disk_behind_stdout_is_one_error(model):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "cmodel", "inspect", str(model.prototxt)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert "cannot write the result" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_positionals_may_stand_after_options(run, model, tmp_path):
     out = tmp_path / "x.cmodel"
     packed = run("pack", model.prototxt, "--preset", "linear8", model.weights, "-o", out)
@@ -310,6 +341,14 @@ def test_salvage_saves_what_is_undamaged(run, model, tmp_path, monkeypatch):
     refused = run("unpack", out, "-o", tmp_path / "back")
     assert refused.status == 3
     assert "--salvage" in refused.err
+    data = bytearray(out.read_bytes())
+    for section in sections[1:5]:
+        data[section["offset"]] ^= 2
+    (tmp_path / "lost.cmodel").write_bytes(data)
+    nothing = run("unpack", tmp_path / "lost.cmodel", "-o", tmp_path / "none", "--salvage")
+    assert nothing.status == 3
+    assert "nothing is undamaged" in nothing.err
+    assert not (tmp_path / "none").exists()
     saved = run("unpack", out, "-o", tmp_path / "back", "--salvage", "--json")
     assert saved.status == 1
     assert saved.json["lost"] == ["fc"]

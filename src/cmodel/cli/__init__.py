@@ -81,7 +81,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         set_thread_count(args.threads)
         status = command_module(args.command).run(args, terminal)
-        sys.stdout.flush()
         return int(status)
     except CmodelError as error:
         terminal.error(error)

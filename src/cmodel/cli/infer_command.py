@@ -84,7 +84,9 @@ def _run_images(args: argparse.Namespace, terminal: Terminal, net: Net) -> int:
                 names=names,
                 planes=source.planes,
             )
-            for name, best in zip(names, predictions, strict=True):
+            for inner, best in zip(names, predictions, strict=True):
+                # What was asked for, so that a script can match answers to inputs.
+                name = path if len(source) == 1 else f"{path}:{inner}"
                 top = [{"class": c, "label": _label(net, c), "score": score} for c, score in best]
                 results.append({"input": name, "top": top})
                 lines.append(name)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cmodel.errors import CmodelError
+from cmodel.errors import CmodelError, OutputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,10 +65,16 @@ class Terminal:
     def document(self, command: str, data: Mapping[str, Any], text: str) -> None:
         """Print the result: the JSON document where asked for, the text otherwise."""
         if self.json:
-            document = {"schema": f"cmodel.{command}/1", **data}
-            sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-        elif text:
-            sys.stdout.write(text.rstrip("\n") + "\n")
+            document = _plain({"schema": f"cmodel.{command}/1", **data})
+            text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+        if text and sys.stdout is not None:
+            try:
+                sys.stdout.write(text.rstrip("\n") + "\n")
+                sys.stdout.flush()
+            except BrokenPipeError:
+                raise
+            except (OSError, UnicodeEncodeError) as error:
+                raise OutputError(f"cannot write the result: {error}") from error
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[int, int, str], None]]:
@@ -98,6 +105,15 @@ class Terminal:
                 )
 
             yield update
+
+
+def _plain(value: Any) -> Any:
+    """Return JSON data with null for what JSON has no number for: NaN and infinity."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:

@@ -41,6 +41,10 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         raise error
     net = container.read(args.file, max_memory=args.max_memory)
     lost = _leave_out(net, {name for damage in checked.damages for name in damage.tensors})
+    if lost and not net.parameters:
+        error = checked.damages[0].error
+        error.hint = "nothing is undamaged, so there is nothing to salvage"
+        raise error
     target = Path(args.output)
     with atomic_files(target, force=args.force) as folder:
         files = [
