@@ -46,13 +46,14 @@ cm_status cm_simd_use(cm_simd level) {
     cm_crc32_prepare();
     cm_rans_prepare();
     cm_kernel = (cm_kernels){cm_crc32_update_scalar, cm_huffman_lanes_scalar, cm_rans_lanes_scalar,
-                             cm_assign8_scalar, cm_assign16_scalar};
+                             cm_assign8_scalar, cm_assign16_scalar, cm_rdo_window_scalar};
 #if defined(__x86_64__)
     if (level == CM_SIMD_AVX2 || level == CM_SIMD_AVX512) {
         cm_kernel.crc32 = cm_crc32_update_avx2;
         cm_kernel.huffman_lanes = cm_huffman_lanes_avx2;
         cm_kernel.rans_lanes = level == CM_SIMD_AVX512 ? cm_rans_lanes_avx512 : cm_rans_lanes_avx2;
         cm_kernel.assign8 = cm_assign8_avx2;
+        cm_kernel.rdo_window = cm_rdo_window_avx2;
     }
 #endif
     return CM_OK;

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cm_rdo.h"
 #include "cm_status.h"
 
 typedef enum { CM_SIMD_SCALAR, CM_SIMD_AVX2, CM_SIMD_AVX512, CM_SIMD_NEON, CM_SIMD_LEVELS } cm_simd;
@@ -29,6 +30,9 @@ typedef struct {
     void (*assign8)(const float *values, size_t n, const float *thresholds, size_t k, uint8_t *out);
     void (*assign16)(const float *values, size_t n, const float *thresholds, size_t k,
                      uint16_t *out);
+    /* See cm_rdo.h. */
+    void (*rdo_window)(const cm_rdo_code *code, const cm_rdo_window *window, uint8_t *state,
+                       int16_t *indices, float *errors, void *space);
 } cm_kernels;
 
 extern cm_kernels cm_kernel;

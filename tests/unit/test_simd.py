@@ -9,8 +9,9 @@ from cmodel import _simd
 DIGEST = """
 import zlib
 import numpy as np
-from cmodel import _kmeans, _simd
+from cmodel import _kmeans, _rdo, _simd
 from cmodel.codecs import huffman
+from cmodel.tensors.trellis import NEXT, QUANTIZER
 values = np.random.default_rng(0).standard_normal(200_003).astype(np.float32)
 centroids = np.linspace(-3, 3, 33).astype(np.float32)
 parts = []
@@ -18,6 +19,14 @@ for k in (1, 2, 33):
     indices = _kmeans.assign(values, centroids[:k])
     data = huffman.encode(indices)
     parts += [indices.tobytes(), data, huffman.decode(data, indices.size, "u1").tobytes()]
+factor = np.triu(np.full((1, 50, 50), 0.1, np.float32), 1) + np.eye(50, dtype=np.float32)
+costs = np.linspace(0, 2, 40, dtype=np.float32).reshape(1, 2, 20)
+for trellis in (None, (NEXT, QUANTIZER)):
+    flat = 3 * values[:5000].reshape(1, 100, 50)
+    none = np.zeros(100, np.int32)
+    parts.append(_rdo.quantize(
+        flat, factor, np.ones((1, 50), np.float32), costs, none, none[:50], None, trellis, 30, 0
+    ).tobytes())
 print(_simd.level(), zlib.crc32(b"".join(parts)))
 """
 

@@ -169,6 +169,7 @@ MODULES = {
     "quantize.linear": "cmodel.compress.methods.quantize_linear",
     "quantize.product": "cmodel.compress.methods.quantize_product",
     "quantize.qcnn": "cmodel.compress.methods.quantize_qcnn",
+    "quantize.rdo": "cmodel.compress.methods.quantize_rdo",
     "quantize.residual": "cmodel.compress.methods.quantize_residual",
     "quantize.stochastic": "cmodel.compress.methods.quantize_stochastic",
     "quantize.uniform": "cmodel.compress.methods.quantize_uniform",
