@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -38,6 +39,20 @@ class Inputs:
             self.source, self.indices, self.transform, self.input_shape, self.batch
         ):
             yield x
+
+    def held(self, most: int) -> FloatArray | Inputs:
+        """Return all of it as one array (N,C,H,W), where that has at most `most` bytes."""
+        array: FloatArray | None = None
+        done = 0
+        for x in self:
+            if array is None:
+                shape = (len(self.indices), *x.shape[1:])
+                if 4 * prod(shape) > most:
+                    return self
+                array = np.empty(shape, np.float32)
+            array[done : done + len(x)] = x
+            done += len(x)
+        return self if array is None else array
 
 
 def batches(

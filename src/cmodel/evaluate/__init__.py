@@ -1,7 +1,21 @@
-"""Judging a net on data: accuracy, and the answers for single images."""
+"""Judging a net on data: accuracy, the answers for single images, comparison with the original."""
 
 from cmodel.evaluate.accuracy import Evaluation, Progress, evaluate
+from cmodel.evaluate.comparison import Comparison, compare, divergences, paired_interval
 from cmodel.evaluate.prediction import Prediction, predict
 from cmodel.evaluate.runner import Runner
+from cmodel.evaluate.scoring import outputs
 
-__all__ = ["Evaluation", "Prediction", "Progress", "Runner", "evaluate", "predict"]
+__all__ = [
+    "Comparison",
+    "Evaluation",
+    "Prediction",
+    "Progress",
+    "Runner",
+    "compare",
+    "divergences",
+    "evaluate",
+    "outputs",
+    "paired_interval",
+    "predict",
+]

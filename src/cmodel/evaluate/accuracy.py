@@ -92,7 +92,7 @@ def evaluate(
     done = 0
     classes = 0
     # Entries that score at least as high as the label's, itself included.
-    ranks = np.empty(total, dtype=np.int64)
+    found = np.empty(total, dtype=np.int64)
     for x, _ in batches(source, indices, transform, input_shape, batch, threads=threads):
         before = perf_counter()
         scores = scores_of(engine, input_blob, output_blob, x)
@@ -101,12 +101,12 @@ def evaluate(
             classes = scores.shape[1]
             _check_labels(source, labels, indices, classes)
         truth = labels[indices[done : done + len(x)]]
-        ranks[done : done + len(x)] = _ranks(scores, truth)
+        found[done : done + len(x)] = ranks(scores, truth)
         done += len(x)
         if on_progress is not None:
             on_progress(done, total)
-    correct = ranks <= 1
-    correct5 = ranks <= TOP if classes >= TOP else None
+    correct = found <= 1
+    correct5 = found <= TOP if classes >= TOP else None
     return Evaluation(
         top1=_percent(correct),
         top5=None if correct5 is None else _percent(correct5),
@@ -120,15 +120,15 @@ def evaluate(
     )
 
 
-def _ranks(scores: FloatArray, labels: IntArray) -> IntArray:
+def ranks(scores: FloatArray, labels: IntArray) -> IntArray:
     """Return the rank of each label's score as Caffe's Accuracy counts: ties count against it.
 
     Scores with a NaN among them are an answer to nothing: ranked below every class.
     """
     own = np.take_along_axis(scores, labels[:, None], axis=1)
-    ranks: IntArray = (scores >= own).sum(axis=1, dtype=np.int64)
-    ranks[np.isnan(scores).any(axis=1)] = scores.shape[1] + 1
-    return ranks
+    found: IntArray = (scores >= own).sum(axis=1, dtype=np.int64)
+    found[np.isnan(scores).any(axis=1)] = scores.shape[1] + 1
+    return found
 
 
 def _check_labels(source: Source, labels: IntArray, indices: IntArray, classes: int) -> None:
