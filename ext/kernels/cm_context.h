@@ -1,0 +1,29 @@
+/* Adaptive coding of matrices of small integers by mixed contexts; the streams are laid out in
+ * spec/cmodel-format.md: flags, rows, zero, distances, code bytes; empty without integers. */
+#ifndef CM_CONTEXT_H
+#define CM_CONTEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cm_fault.h"
+
+/* A matrix in C order. `width` and `period` are the distances to the left (0: none, at most
+ * `columns`) of the neighbours below each other in a kernel, and in the input channel before. */
+typedef struct {
+    size_t columns; /* 1 to UINT32_MAX, divides the number of integers */
+    uint32_t zero;  /* the integer that stands for 0 */
+    size_t width, period;
+    int trellis; /* whether the integers are indices of dependent quantization */
+} cm_context;
+
+/* Codes `count` integers of `item` bytes (1 or 2). `*data` is to be freed. */
+cm_status cm_context_encode(const cm_context *matrix, const void *ints, unsigned item, size_t count,
+                            uint8_t **data, size_t *size);
+
+/* Reads `count` integers of `item` bytes. Beside them it takes 20 bytes a column, at most `count`
+ * columns; its time is bounded by `count`, and by `size` at about 10 ms a byte. */
+cm_status cm_context_decode(const uint8_t *src, size_t size, void *ints, unsigned item, size_t count,
+                            cm_fault *fault);
+
+#endif
