@@ -263,6 +263,11 @@ cdef class Convolution:
             raise MemoryError(f"{4 * needed} bytes of scratch space")
         self.scratch = np.empty(max(needed, 1), np.float32)
 
+    @property
+    def scratch_bytes(self):
+        """Bytes of the scratch space of all threads."""
+        return 4 * self.scratch.shape[0]
+
     cdef void _cut(self) noexcept:
         cdef Py_ssize_t tile = TILE_FLOATS // self.inner
         tile = min(max(tile, TILE_LEAST), TILE_MOST)
@@ -387,17 +392,23 @@ cdef class Deconvolution:
         self.bias = bias if bias is not None else np.zeros(groups * outputs, np.float32)
         if self.bias.shape[0] != groups * outputs:
             raise ValueError("the bias does not fit the weights")
-        self.threads = threads
         cdef Py_ssize_t most = 1
         if self.taps < TILE_FLOATS and self.positions < TILE_FLOATS:
             most = TILE_FLOATS // (self.taps * self.positions)
         self.block = min(max(most, 1), _ceil_div(outputs, min(UNITS_PER_IMAGE, outputs)))
         self.blocks = _ceil_div(outputs, self.block)
+        # A thread without a unit of its own would only hold memory.
+        self.threads = min(threads, max(images * groups * self.blocks, 1))
         # Python's integers do not overflow: what no memory can hold is a MemoryError.
         needed = int(self.threads) * int(self.block) * int(self.taps) * int(self.positions)
         if needed > MOST_FLOATS:
             raise MemoryError(f"{4 * needed} bytes of scratch space")
         self.scratch = np.empty(needed, np.float32)
+
+    @property
+    def scratch_bytes(self):
+        """Bytes of the scratch space of all threads."""
+        return 4 * self.scratch.shape[0]
 
     cdef void _unit(
         self, Py_ssize_t unit, const float *x, float *y, float *scratch

@@ -110,32 +110,42 @@ def max_pool(
         _max_plane(&x[i, 0, 0], &y[i, 0, 0], &rows[i, 0], &p)
 
 
-cdef void _average_plane(const float *x, float *y, Pool *p) noexcept nogil:
+cdef void _average_plane(const float *x, float *y, double *row, Pool *p) noexcept nogil:
     cdef Py_ssize_t oh, ow, h, w, top, bottom, left, right, area
+    cdef const float *source
     cdef double total
     for oh in range(p.out_h):
+        top = oh * p.stride_h - p.pad_h
+        bottom = _min(top + p.kernel_h, p.h + p.pad_h)
+        # First down the columns, as for the maximum.
+        for w in range(p.w):
+            row[w] = 0
+        for h in range(_max(top, 0), _min(bottom, p.h)):
+            source = x + h * p.w
+            for w in range(p.w):
+                row[w] += source[w]
         for ow in range(p.out_w):
-            top = oh * p.stride_h - p.pad_h
             left = ow * p.stride_w - p.pad_w
-            bottom = _min(top + p.kernel_h, p.h + p.pad_h)
             right = _min(left + p.kernel_w, p.w + p.pad_w)
             # The padding counts; a window beyond it has no area and gives NaN, as in Caffe.
             area = (bottom - top) * (right - left)
             total = 0
-            for h in range(_max(top, 0), _min(bottom, p.h)):
-                for w in range(_max(left, 0), _min(right, p.w)):
-                    total += x[h * p.w + w]
+            for w in range(_max(left, 0), _min(right, p.w)):
+                total += row[w]
             y[oh * p.out_w + ow] = <float>total / <float>area
 
 
 def average_pool(
-    const float[:, :, ::1] x, float[:, :, ::1] y, kernel, stride, pad, int threads
+    const float[:, :, ::1] x, float[:, :, ::1] y, kernel, stride, pad,
+    double[:, ::1] rows, int threads,
 ):
-    """Mean of each window of x (planes, H, W)."""
+    """Mean of each window of x (planes, H, W); `rows` is scratch space (planes, W)."""
     cdef Py_ssize_t planes = x.shape[0], i
     cdef Pool p = _pool(planes, x, y, kernel, stride, pad)
+    if rows.shape[0] != planes or rows.shape[1] != p.w:
+        raise ValueError("the scratch space has another shape")
     for i in prange(planes, nogil=True, num_threads=threads):
-        _average_plane(&x[i, 0, 0], &y[i, 0, 0], &p)
+        _average_plane(&x[i, 0, 0], &y[i, 0, 0], &rows[i, 0], &p)
 
 
 cdef inline float _power(float scale, float beta) noexcept nogil:

@@ -19,6 +19,7 @@ def average_pool(
     kernel: Sequence[int],
     stride: Sequence[int],
     pad: Sequence[int],
+    rows: NDArray[np.float64],
     threads: int,
 ) -> None: ...
 def lrn_across(

@@ -126,13 +126,19 @@ class Engine:
                 self._stages = [_Stage(section) for section in cut(selection)]
                 self._key = key
             values = dict(arrays)
-            for stage in self._stages:
-                self._run_stage(stage, values, shapes)
-            # An array that was fed and not changed is the caller's.
-            return {
-                name: values[name].copy() if values[name] is arrays.get(name) else values[name]
-                for name in self._blobs
-            }
+            try:
+                for stage in self._stages:
+                    self._run_stage(stage, values, shapes)
+                # An array that was fed and not changed is the caller's.
+                return {
+                    name: values[name].copy() if values[name] is arrays.get(name) else values[name]
+                    for name in self._blobs
+                }
+            except MemoryError as error:
+                raise LimitError(
+                    "there is not enough memory for the parameters and the blobs",
+                    hint="feed a smaller batch or smaller images",
+                ) from error
 
     @property
     def buffer_bytes(self) -> int:
@@ -153,13 +159,7 @@ class Engine:
                         where=f"blob `{name}`",
                         hint="ask for this blob only",
                     )
-            try:
-                self._plan_stage(stage, shapes, fed)
-            except MemoryError as error:
-                raise LimitError(
-                    "there is not enough memory for the parameters and the blobs",
-                    hint="feed a smaller batch or smaller images",
-                ) from error
+            self._plan_stage(stage, shapes, fed)
             stage.shapes = shapes
         if stage.plan is not None:
             values.update(stage.plan.run({name: values[name] for name in section.inputs}))

@@ -190,12 +190,11 @@ def _allocate(size: int) -> Array:
     return raw[start : start + size * 4].view(np.float32)
 
 
-def _check_memory(sizes: Sequence[int]) -> None:
-    needed = 4 * sum(sizes)
+def _check_memory(needed: int) -> None:
     limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > limit:
         raise LimitError(
-            f"the blobs need {needed / 1e9:,.1f} GB of memory, this machine has "
+            f"the blobs and kernels need {needed / 1e9:,.1f} GB of memory, this machine has "
             f"{limit / 1e9:,.1f} GB",
             hint="feed a smaller batch or smaller images",
         )
@@ -217,7 +216,7 @@ class Plan:
         outputs = list(self._wanted.values())
         _fuse(graph, outputs)
         places, sizes = _place(graph, _last_uses(graph, outputs))
-        _check_memory(sizes)
+        _check_memory(4 * sum(sizes))
         self._buffers = [_allocate(size) for size in sizes]
         self._arrays: list[Array | None] = []
         # Values that lie on a fed array: number, input, shape.
@@ -243,6 +242,9 @@ class Plan:
             for node in graph.nodes
             if not node.op.aliases
         ]
+        # Not touched yet, so it takes no memory before the check.
+        scratch = sum(getattr(step.kernel, "scratch_bytes", 0) for step in self._steps)
+        _check_memory(4 * sum(sizes) + scratch)
 
     @property
     def buffer_bytes(self) -> int:

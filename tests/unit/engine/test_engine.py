@@ -480,6 +480,50 @@ def test_scratch_space_limit(make_net, monkeypatch):
         engine.run({"data": image(2, 3, 8, 9)})
 
 
+def test_scratch_space_counts(make_net):
+    """A small net whose kernels need more memory than any machine has is refused before it runs."""
+    net = make_net(
+        "Input data: -> data {input_param { shape { dim: 1 dim: 1 dim: 1000 dim: 1000 } }}\n"
+        "Deconvolution up: data -> up "
+        "{convolution_param { num_output: 1 kernel_size: 2000 bias_term: false }}\n"
+    )
+    with pytest.raises(LimitError, match="memory"):
+        Engine(net, threads=8).run({"data": image(1, 1, 1000, 1000)})
+
+
+def test_a_kernel_without_memory(make_net, monkeypatch):
+    """Memory that runs out within a kernel is a limit too, and the engine still works after it."""
+    from cmodel.engine.ops.relu import ReLU
+
+    net = make_net(
+        "Input data: -> data {input_param { shape { dim: 1 dim: 4 } }}\nReLU r: data -> r\n"
+    )
+    engine = Engine(net)
+
+    def exhausted(*_):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ReLU, "apply", exhausted)
+        with pytest.raises(LimitError, match="not enough memory"):
+            engine.run({"data": image(1, 4)})
+    assert (engine.run({"data": image(1, 4)})["r"] >= 0).all()
+
+
+def test_average_of_huge_windows(make_net):
+    """The work grows with the height of a window, not with its area: this one ends."""
+    net = make_net(
+        "Input data: -> data {input_param { shape { dim: 1 dim: 1 dim: 300 dim: 300 } }}\n"
+        "Pooling p: data -> p {pooling_param { pool: AVE kernel_size: 299 pad: 149 }}\n"
+    )
+    x = image(1, 1, 300, 300)
+    y = Engine(net).run({"data": x})["p"]
+    assert y.shape == (1, 1, 300, 300)
+    # Its 299 x 299 window reaches 150 rows and columns into the image.
+    corner = x[0, 0, :150, :150].sum(dtype=np.float64) / 299**2
+    assert y[0, 0, 0, 0] == pytest.approx(corner, rel=1e-5)
+
+
 def test_concurrent_engines(make_net):
     engine = Engine(make_net(CHAIN), threads=2)
     inputs = [image(2, 3, 8, 9, seed=i) for i in range(4)]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import dataclass
 from math import prod
 
 from cmodel._gemm import Convolution as Gemm
+from cmodel._gemm import Deconvolution
 from cmodel.engine.ops.many_axes import convolution_kernel
 from cmodel.engine.ops.op import Array, Kernel, Op, dense, team
 from cmodel.net import Layer, Parameter, Shape
@@ -30,6 +32,23 @@ def window_of(window: Window) -> tuple[Shape, Shape, Shape, Shape]:
         spatial(window.pad, 0),
         spatial(window.dilation, 1),
     )
+
+
+@dataclass(frozen=True)
+class GemmKernel:
+    """Treats each bottom alike."""
+
+    gemm: Gemm | Deconvolution
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes that it holds besides the blobs."""
+        return self.gemm.scratch_bytes
+
+    def __call__(self, bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
+        """Fill the tops."""
+        for x, y in zip(bottoms, tops, strict=True):
+            self.gemm.run(x.reshape(-1), y.reshape(-1))
 
 
 class Convolution(Op):
@@ -67,9 +86,4 @@ class Convolution(Op):
             self.slope,
             team(threads, prod(tops[0]) * self.weights.shape[1]),
         )
-
-        def kernel(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
-            for x, y in zip(bottoms, tops, strict=True):
-                gemm.run(x.reshape(-1), y.reshape(-1))
-
-        return kernel
+        return GemmKernel(gemm)

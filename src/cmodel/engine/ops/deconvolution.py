@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from cmodel._gemm import Deconvolution as Gemm
-from cmodel.engine.ops.convolution import AXES, spatial, window_of
+from cmodel.engine.ops.convolution import AXES, GemmKernel, spatial, window_of
 from cmodel.engine.ops.many_axes import deconvolution_kernel
 from cmodel.engine.ops.op import Array, Kernel, Op, dense, team
 from cmodel.net import Layer, Parameter, Shape
@@ -40,9 +40,4 @@ class Deconvolution(Op):
             self.bias,
             team(threads, prod(bottom) * self.weights.size // bottom[window.axis]),
         )
-
-        def kernel(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
-            for x, y in zip(bottoms, tops, strict=True):
-                gemm.run(x.reshape(-1), y.reshape(-1))
-
-        return kernel
+        return GemmKernel(gemm)

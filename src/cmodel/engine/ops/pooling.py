@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cmodel._loops import average_pool, max_pool
 from cmodel.engine.ops.op import ELEMENT, Array, Kernel, Op, team
@@ -17,7 +19,7 @@ from cmodel.proto import caffe_pb2
 def pooling_kernel(window: Window, maximum: bool, bottom: Shape, threads: int) -> Kernel:
     """Return the kernel for a bottom (N, C, H, W); a second top takes the maxima's positions."""
     planes = bottom[0] * bottom[1]
-    rows = np.empty((planes if maximum else 0, bottom[3]), np.float32)
+    rows: NDArray[Any] = np.empty((planes, bottom[3]), np.float32 if maximum else np.float64)
     workers = team(threads, prod(bottom) * ELEMENT)
     geometry = (window.kernel, window.stride, window.pad)
 
@@ -27,7 +29,7 @@ def pooling_kernel(window: Window, maximum: bool, bottom: Shape, threads: int) -
         if maximum:
             max_pool(x, y, rest[0] if rest else None, *geometry, rows, workers)
         else:
-            average_pool(x, y, *geometry, workers)
+            average_pool(x, y, *geometry, rows, workers)
 
     return kernel
 
