@@ -324,7 +324,7 @@ def test_verify_names_damage_and_its_tensors(run, model, tmp_path):
     result = run("verify", out, "--json")
     assert result.status == 1
     assert result.json["damages"][0]["error"] == "checksum"
-    assert "fc/0" in result.json["damages"][0]["tensors"]
+    assert result.json["damages"][0]["tensors"] == ["conv/0"]
     assert run("infer", out, model.data).status == 3
 
 
@@ -354,6 +354,48 @@ def test_salvage_saves_what_is_undamaged(run, model, tmp_path, monkeypatch):
     assert saved.json["lost"] == ["fc"]
     weights = caffe_pb2.NetParameter.FromString((tmp_path / "back/weights.caffemodel").read_bytes())
     assert {layer.name: len(layer.blobs) for layer in weights.layer if layer.blobs} == {"conv": 2}
+
+
+def test_salvage_within_a_section(run, model, tmp_path):
+    """Small files have one section for all tensors: the tensors' own checksums tell them apart."""
+    mean = tmp_path / "mean.npy"
+    np.save(mean, np.ones((3, 8, 8), np.float32))
+    out = tmp_path / "x.cmodel"
+    run("pack", model.prototxt, model.weights, "-o", out, "--mean-file", mean)
+    facts = run("inspect", out, "--json").json
+    (section,) = [s for s in facts["sections"] if s["type"] == "data"]
+    sizes = {p["name"]: p["bytes"] for layer in facts["layers"] for p in layer["parameters"]}
+    assert list(sizes) == ["conv/0", "conv/1", "fc/0", "fc/1"]
+    whole = out.read_bytes()
+
+    def damaged(*places: int):
+        data = bytearray(whole)
+        for place in places:
+            data[section["offset"] + place] ^= 0x40
+        path = tmp_path / "damaged.cmodel"
+        path.write_bytes(data)
+        return path
+
+    path = damaged(sizes["conv/0"] + sizes["conv/1"] - 1)
+    (damage,) = run("verify", path, "--json").json["damages"]
+    assert damage["error"] == "checksum"
+    assert damage["tensors"] == ["conv/1"]
+    assert run("unpack", path, "-o", tmp_path / "a").status == 3
+    saved = run("unpack", path, "-o", tmp_path / "a", "--salvage", "--json")
+    assert (saved.status, saved.json["lost"]) == (1, ["conv"])
+    weights = caffe_pb2.NetParameter.FromString((tmp_path / "a/weights.caffemodel").read_bytes())
+    fc = cmodel.load(out).parameters["fc/0"].to_dense()
+    (layer,) = [layer for layer in weights.layer if layer.blobs]
+    assert layer.name == "fc"
+    assert (np.array(layer.blobs[0].data, np.float32) == fc.reshape(-1)).all()
+    assert (tmp_path / "a/mean.binaryproto").exists()
+
+    # The mean image is the last tensor; a net without it is better than none.
+    path = damaged(section["bytes"] - 1)
+    saved = run("unpack", path, "-o", tmp_path / "b", "--salvage", "--json")
+    assert (saved.status, saved.json["lost"]) == (1, [])
+    assert "damaged" in saved.err
+    assert not (tmp_path / "b/mean.binaryproto").exists()
 
 
 def test_lossless_keeps_every_bit(run, model, tmp_path):

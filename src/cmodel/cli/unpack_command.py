@@ -39,7 +39,8 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         error = checked.damages[0].error
         error.hint = error.hint or "--salvage writes what is undamaged"
         raise error
-    net = container.read(args.file, max_memory=args.max_memory)
+    opened = container.Container(args.file, max_memory=args.max_memory, salvage=args.salvage)
+    net = opened.net()
     lost = _leave_out(net, {name for damage in checked.damages for name in damage.tensors})
     if lost and not net.parameters:
         error = checked.damages[0].error
@@ -52,6 +53,9 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         ]
     if lost:
         terminal.warn(f"damaged, so not in the weights: {', '.join(lost)}")
+    for damage in checked.damages:
+        if not damage.tensors or container.MEAN_IMAGE_NAME in damage.tensors:
+            terminal.warn(f"damaged: {damage.what}: {damage.error.message}")
     terminal.document(
         "unpack", {"files": files, "tensors": len(net.parameters), "lost": lost}, "\n".join(files)
     )

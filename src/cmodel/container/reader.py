@@ -6,12 +6,15 @@ import json
 import mmap
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cmodel.container import layout
 from cmodel.container.directory import MEAN_IMAGE_NAME, StoredTensor, read_directory
@@ -36,6 +39,7 @@ from cmodel.tensors import Form, crc32_of, size_of
 from cmodel.threads import thread_count
 
 MAX_MEMORY = 4 << 30
+T = TypeVar("T")
 
 
 class Container:
@@ -45,6 +49,9 @@ class Container:
     max_memory : most bytes that everything in the file may decode to: the float32 values of all
         tensors and all arrays on the way to them (indices, codebooks), each once.
     threads : threads for decoding; default all that the process may use.
+    salvage : decode tensors of data sections whose CRC-32 is wrong, too (`check_tensor` tells those
+        that are right all the same), and give a net without a mean image, labels or notes that are
+        damaged.
     """
 
     def __init__(
@@ -53,8 +60,10 @@ class Container:
         *,
         max_memory: int = MAX_MEMORY,
         threads: int | None = None,
+        salvage: bool = False,
     ) -> None:
         self.path = Path(path)
+        self.salvage = salvage
         self.max_memory = max_memory
         self.threads = threads or thread_count()
         self._checked: set[int] = set()
@@ -108,9 +117,10 @@ class Container:
         self._checked.add(index)
 
     def _data_section(self, number: int) -> memoryview:
-        """Return the bytes of a data section by its number among them, after checking them."""
+        """Return the bytes of a data section by its number among them, checked but to salvage."""
         index = self.data_sections[number]
-        self.check_section(index)
+        if not self.salvage:
+            self.check_section(index)
         return self._stored(index)
 
     def section_bytes(self, index: int) -> bytes:
@@ -238,16 +248,30 @@ class Container:
             for tensor in self.tensors
             if tensor.name != MEAN_IMAGE_NAME
         )
-        mean = None
-        if MEAN_IMAGE_NAME in self._by_name:
-            mean = self.form(MEAN_IMAGE_NAME).to_dense()
+        mean = self._unless_damaged(self._mean_image, None)
         with self._errors():
             net = read_net(self.manifest, [tensor.place for tensor in self.tensors], parameters)
             net.transform = read_transform(self.manifest, mean)
             _check_shapes(net)
-        net.labels = self.labels()
-        net.notes = self.notes()
+        net.labels = self._unless_damaged(self.labels, ())
+        net.notes = self._unless_damaged(self.notes, {})
         return net
+
+    def _mean_image(self) -> NDArray[np.float32] | None:
+        if MEAN_IMAGE_NAME not in self._by_name:
+            return None
+        if self.salvage:
+            self.check_tensor(MEAN_IMAGE_NAME)
+        return self.form(MEAN_IMAGE_NAME).to_dense()
+
+    def _unless_damaged(self, part: Callable[[], T], default: T) -> T:
+        """Return a part of the file; to salvage, `default` where it is damaged."""
+        try:
+            return part()
+        except InputError:
+            if not self.salvage:
+                raise
+            return default
 
 
 def _check_shapes(net: Net) -> None:

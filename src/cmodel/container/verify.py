@@ -11,7 +11,7 @@ from cmodel.errors import CmodelError
 
 @dataclass(frozen=True)
 class Damage:
-    """One thing that is wrong, and the tensors that it touches."""
+    """One thing that is wrong, and the tensors that do not decode right because of it."""
 
     what: str
     error: CmodelError
@@ -40,23 +40,24 @@ def verify(
     A file that cannot even be opened (header or manifest damaged) raises what `Container` raises;
     all other damage is collected.
     """
-    container = Container(path, max_memory=max_memory, threads=threads)
+    container = Container(path, max_memory=max_memory, threads=threads, salvage=True)
     damages = []
-    bad_sections = set()
-    for index, section in enumerate(container.sections):
-        try:
-            container.check_section(index)
-        except CmodelError as error:
-            bad_sections.add(index)
-            touched = tuple(t.name for t in container.tensors if t.section == index)
-            damages.append(Damage(f"section {index} ({section.name})", error, touched))
+    wrong: dict[int, list[str]] = {}
+    errors: dict[str, CmodelError] = {}
     for tensor in container.tensors:
-        if tensor.section in bad_sections:
-            continue
         try:
             container.check_tensor(tensor.name)
         except CmodelError as error:
-            damages.append(Damage(f"tensor `{tensor.name}`", error, (tensor.name,)))
+            errors[tensor.name] = error
+            wrong.setdefault(tensor.section, []).append(tensor.name)
+    for index, section in enumerate(container.sections):
+        touched = wrong.get(index, [])
+        try:
+            container.check_section(index)
+        except CmodelError as error:
+            damages.append(Damage(f"section {index} ({section.name})", error, tuple(touched)))
+        else:
+            damages += [Damage(f"tensor `{name}`", errors[name], (name,)) for name in touched]
     for what, read in (("labels", container.labels), ("notes", container.notes)):
         if not any(damage.what.endswith(f"({what})") for damage in damages):
             try:
