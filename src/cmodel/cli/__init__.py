@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
-from types import ModuleType
+from types import FrameType, ModuleType
+from typing import NoReturn
 
 from cmodel._version import __version__
 from cmodel.cli.options import add_common_options
@@ -17,6 +21,11 @@ from cmodel.threads import set_thread_count
 
 COMMANDS = ("pack", "unpack", "export", "infer", "eval", "inspect", "verify", "doctor")
 INTERRUPTED = 130
+TERMINATED = 143
+
+
+class _Terminated(BaseException):
+    """SIGTERM: unwinds like Ctrl-C, so that temporary files go."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -75,6 +84,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     terminal = Terminal()
     try:
+        with _unwinding_on_sigterm():
+            return _run(argv, terminal)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; keep the interpreter from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        terminal.interrupted()
+        return INTERRUPTED
+    except _Terminated:
+        terminal.interrupted()
+        return TERMINATED
+
+
+@contextmanager
+def _unwinding_on_sigterm() -> Iterator[None]:
+    """Make SIGTERM an exception within the block, where this is the main thread."""
+
+    def terminate(number: int, frame: FrameType | None) -> NoReturn:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(argv: Sequence[str] | None, terminal: Terminal) -> int:
+    try:
         args = parse(argv)
         terminal = Terminal(
             json=args.json, verbosity=args.verbose - args.quiet, progress=not args.no_progress
@@ -88,10 +130,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         terminal.error(CmodelError("there is not enough memory", hint="try a smaller --batch"))
         return 5
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; keep the interpreter from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        terminal.interrupted()
-        return INTERRUPTED
