@@ -55,7 +55,7 @@ def load(
     strict : make every warning an error.
     allow_unknown : take fields and layer types that are not Caffe's without a warning.
     require_weights : without it a prototxt alone loads too, with no parameters.
-    max_memory : most bytes that a container may decode to.
+    max_memory : most bytes that a container or HDF5 weights may decode to.
     threads : threads for decoding; default all that the process may use.
     on_warning : called with each warning.
 
@@ -80,6 +80,7 @@ def load(
         strict=strict,
         allow_unknown=allow_unknown,
         require_weights=require_weights,
+        max_memory=max_memory,
         on_warning=on_warning,
     )
 

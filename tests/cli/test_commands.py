@@ -314,6 +314,15 @@ def test_inspect_of_hdf5_weights(run, model, tmp_path):
     assert run("pack", model.prototxt, tmp_path / "net.h5", "-o", out).status == 0
 
 
+def test_inspect_of_a_net_file_alone(run, tmp_path):
+    path = tmp_path / "squeezenet.net"
+    path.write_bytes(np.arange(1, 9, dtype="<u4").tobytes() + bytes(5000))
+    result = run("inspect", path)
+    assert result.status == 3
+    assert "states neither layers nor shapes" in result.err
+    assert "deploy.prototxt" in result.err
+
+
 def test_verify_names_damage_and_its_tensors(run, model, tmp_path):
     out = tmp_path / "x.cmodel"
     run("pack", model.prototxt, model.weights, "-o", out)

@@ -9,6 +9,7 @@ one before it; where a gap is too long for four bits, entries of code 0 fill it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -100,15 +101,19 @@ def read_packed(path: str | Path, sizes: Sequence[LayerSizes]) -> PackedWeights:
     """
     where = str(path)
     try:
-        data = np.fromfile(path, np.uint8)
+        with Path(path).open("rb") as file:
+            counts = _counts(file.read(4 * len(sizes)), sizes)
+            expected, size = _length(counts, sizes), file.seek(0, os.SEEK_END)
+            fits = len(counts) == len(sizes) and expected == size
+            file.seek(0)
+            # Only a file of the right length comes into memory.
+            data = np.fromfile(file, np.uint8) if fits else np.empty(0, np.uint8)
     except OSError as error:
         raise InputError(f"cannot read the weights: {error.strerror}", where=where) from None
-    counts = _counts(data[: 4 * len(sizes)].tobytes(), sizes)
-    expected = _length(counts, sizes)
-    if len(counts) != len(sizes) or expected != data.size:
+    if not fits:
         raise CaffemodelError(
             f"as a `.net` file of Deep Compression it needs {expected:,} bytes for the "
-            f"{len(sizes)} layers of this net, and has {data.size:,}",
+            f"{len(sizes)} layers of this net, and has {size:,}",
             where=where,
             hint="the file is cut, or belongs to another net",
         )

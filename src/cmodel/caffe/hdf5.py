@@ -19,6 +19,7 @@ from cmodel.errors import (
     CaffemodelError,
     InputError,
     LimitError,
+    LimitMemory,
     MissingExtraError,
     UnsupportedError,
 )
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 MAX_GROUPS = 100_000
+# Bytes of all values: packed, a small file may state far more than fits into memory.
+MAX_MEMORY = 4 << 30
 # Layers called "a/b" are groups inside groups.
 MAX_NESTING = 32
 MAX_AXES = 32
@@ -86,10 +89,12 @@ class _Reader:
     """Collects the layers of a file.
 
     seen : addresses of the groups met: each object of a file has one place.
+    room : bytes that the values may still take.
     """
 
     h5: ModuleType
     weights: Hdf5Weights
+    room: int
     seen: set[int] = field(default_factory=set)
 
     def collect(self, group: h5py.Group, name: str, depth: int) -> None:
@@ -114,6 +119,13 @@ class _Reader:
                     isinstance(item, self.h5.Dataset) and name and key.isdecimal() and len(key) < 4
                 ):
                     shape = check_dataset(item, where, CaffemodelError)
+                    self.room -= 4 * prod(shape)
+                    if self.room < 0:
+                        raise LimitMemory(
+                            "the weights come to more bytes than allowed",
+                            where=where,
+                            hint="--max-memory raises the limit",
+                        )
                     found[int(key)] = Hdf5Blob(item, shape, place, path)
                 else:
                     raise CaffemodelError("this is no parameter of a layer", where=where)
@@ -189,7 +201,7 @@ def check_dataset(dataset: h5py.Dataset, where: str, error: type[InputError]) ->
     return tuple(int(size) for size in shape)
 
 
-def read_hdf5(path: str | Path) -> Hdf5Weights:
+def read_hdf5(path: str | Path, *, max_memory: int = MAX_MEMORY) -> Hdf5Weights:
     """Open HDF5 weights as Caffe's `Net.save_hdf5` writes them; errors as `read_weights`."""
     h5 = load_h5py("reading HDF5 weights")
     where = str(path)
@@ -204,7 +216,7 @@ def read_hdf5(path: str | Path) -> Hdf5Weights:
             hint="Caffe writes such files by `net.save_hdf5(...)` and as snapshots of format HDF5",
         )
     weights = Hdf5Weights(where)
-    _Reader(h5, weights).collect(root, "", 0)
+    _Reader(h5, weights, max_memory).collect(root, "", 0)
     return weights
 
 

@@ -15,6 +15,7 @@ from cmodel.caffe.deep_compression import LayerSizes
 from cmodel.caffe.fillers import fill, filler_of, is_random
 from cmodel.caffe.filter import is_included, net_state
 from cmodel.caffe.forks import report, unknown_names
+from cmodel.caffe.hdf5 import MAX_MEMORY
 from cmodel.caffe.prototxt import ParsedNet, read_prototxt
 from cmodel.caffe.upgrade import UpgradedLayer, upgrade_layers
 from cmodel.caffe.weights import Blob, StoredLayer, Weights, read_weights
@@ -41,7 +42,7 @@ from cmodel.net.shapes import infer_shapes
 from cmodel.proto import caffe_pb2
 from cmodel.tensors import Dense
 
-# Values of a missing parameter: sizes that only a prototxt states are not to be trusted.
+# Values of all missing parameters: sizes that only a prototxt states are not to be trusted.
 MAX_FILL = 1 << 28
 
 # Ranks of weights and bias where a net's input has no known size: legacy blobs always have four
@@ -67,6 +68,7 @@ def load_net(
     allow_missing: bool = True,
     allow_unknown: bool = False,
     require_weights: bool = True,
+    max_memory: int = MAX_MEMORY,
     on_warning: Callable[[str], None] | None = None,
 ) -> Net:
     """Load a net of any Caffe version, and its weights.
@@ -88,6 +90,7 @@ def load_net(
         are kept in any case.
     require_weights : False to load a net without its weights, for listing: its layers then have no
         parameters.
+    max_memory : most bytes that HDF5 weights, which may be packed, may come to.
     on_warning : told of what is odd: missing layers, layers of the weights that the net lacks,
         unknown fields and layer types, those all together.
 
@@ -116,7 +119,8 @@ def load_net(
     if weights_path is None:
         binder.bind_without_weights()
     else:
-        binder.bind(read_weights(weights_path, _sizes(net, expected)), allow_missing, warn)
+        weights = read_weights(weights_path, _sizes(net, expected), max_memory=max_memory)
+        binder.bind(weights, allow_missing, warn)
     return net
 
 
@@ -396,15 +400,17 @@ class _Binder:
         """Give what no file has the values of its filler."""
         unfilled = []
         absent: dict[str, None] = {}
+        made_up = 0
         for layer in missing:
             for i, name in enumerate(layer.parameters):
                 if name in self.entries:
                     continue
                 absent[layer.key] = None
                 shape = self.shapes[name]
-                if prod(shape) > MAX_FILL:
+                made_up += prod(shape)
+                if made_up > MAX_FILL:
                     raise LimitError(
-                        f"`{name}` is missing in the weights, and {prod(shape):,} values are "
+                        f"`{name}` is missing in the weights, and {made_up:,} values are "
                         "too many to make up",
                         where=path,
                     )
@@ -434,11 +440,16 @@ class _Binder:
             self.net.notes["unfilled"] = list(unfilled)
 
 
-def _sizes(net: Net, expected: dict[str, list[Shape] | None]) -> list[LayerSizes]:
-    """Return the layers that a `.net` file of Deep Compression holds: those with weights."""
+def _sizes(net: Net, expected: dict[str, list[Shape] | None]) -> list[LayerSizes] | None:
+    """Return the layers that a `.net` file of Deep Compression holds: those with weights.
+
+    None where the net does not tell all of their shapes.
+    """
     sizes = []
     for layer in net.layers:
         shapes = expected.get(layer.key)
+        if layer.type in _RANKS and shapes is None:
+            return None
         if layer.type in _RANKS and shapes:
             sizes.append(LayerSizes(layer.name, shapes[0], shapes[1] if shapes[1:] else None))
     return sizes

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cmodel.caffe.deep_compression import LayerSizes, looks_packed, read_packed
-from cmodel.caffe.hdf5 import HDF5_MAGIC, read_hdf5
+from cmodel.caffe.hdf5 import HDF5_MAGIC, MAX_MEMORY, read_hdf5
 from cmodel.caffe.wire import read_caffemodel, read_head
 from cmodel.errors import CaffemodelError
 from cmodel.net import Shape
@@ -65,28 +65,43 @@ class Weights(Protocol):
         """Whether a shared parameter stands with its owner only."""
 
 
-def read_weights(path: str | Path, sizes: Sequence[LayerSizes] = ()) -> Weights:
+def read_weights(
+    path: str | Path,
+    sizes: Sequence[LayerSizes] | None = None,
+    *,
+    max_memory: int = MAX_MEMORY,
+) -> Weights:
     """Open a file of weights; its content tells what it is.
 
     Parameters
     ----------
     path : a caffemodel, Caffe's HDF5 weights, or a `.net` file of Deep Compression.
-    sizes : the layers of the net that have weights, which a `.net` file cannot be read without.
+    sizes : the layers of the net that have weights, which a `.net` file cannot be read without;
+        None where they are not known.
+    max_memory : most bytes that HDF5 weights may come to.
 
     Raises
     ------
     InputError : it cannot be opened.
     CaffemodelError : it is none of these, or is damaged.
     MissingExtraError : it is HDF5, and h5py is not installed.
-    LimitError : it is more intricate than any real one.
+    LimitError : it is more intricate than any real one, or larger than `max_memory`.
     """
     head = read_head(path)
     if head.startswith(HDF5_MAGIC):
-        return read_hdf5(path)
+        return read_hdf5(path, max_memory=max_memory)
     # A `.net` file has no signature: its counts give its length to the last byte, or at least
     # are counts that this net can have.
-    if looks_packed(path, head, sizes, whole=True):
+    if sizes and looks_packed(path, head, sizes, whole=True):
         return read_packed(path, sizes)
+    if sizes is None and Path(path).suffix == ".net":
+        raise CaffemodelError(
+            "a `.net` file of Deep Compression states neither layers nor shapes, so it is read "
+            "only together with a net that does",
+            where=str(path),
+            hint="give a deploy.prototxt that states the shapes of its inputs",
+        )
+    sizes = sizes or ()
     try:
         return read_caffemodel(path)
     except CaffemodelError:

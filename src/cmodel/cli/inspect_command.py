@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     if is_container(args.file):
         facts, text = _container(args)
     elif args.weights is None and _is_binary(Path(args.file)) and not is_onnx(args.file):
-        facts, text = _weights(args.file)
+        facts, text = _weights(args.file, args.max_memory)
     else:
         facts, text = _net(args, terminal)
     terminal.document("inspect", facts, text)
@@ -124,10 +124,10 @@ def _purposes(stored: Container) -> dict[str, int]:
     return purposes
 
 
-def _weights(path: str) -> tuple[dict[str, Any], str]:
+def _weights(path: str, max_memory: int) -> tuple[dict[str, Any], str]:
     from cmodel.caffe import Caffemodel, LayerRecord, read_weights, upgrade_layers
 
-    weights = read_weights(path)
+    weights = read_weights(path, max_memory=max_memory)
     facts: dict[str, Any] = {"kind": "hdf5", "name": "", "bytes": Path(path).stat().st_size}
     types: dict[str, str] = {}
     if isinstance(weights, Caffemodel):
@@ -172,6 +172,7 @@ def _net(args: argparse.Namespace, terminal: Terminal) -> tuple[dict[str, Any], 
         strict=args.strict,
         allow_unknown=args.allow_unknown,
         require_weights=False,
+        max_memory=args.max_memory,
         on_warning=terminal.warn,
     )
     shapes = infer_shapes(net)

@@ -45,7 +45,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
         type=byte_size,
         default=byte_size("4GiB"),
         metavar="SIZE",
-        help="most bytes that a container may decode to (default 4GiB)",
+        help="most bytes that a container or HDF5 weights may decode to (default 4GiB)",
     )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cmodel.caffe import load_net
+from cmodel.caffe import load_net, read_weights
 from cmodel.errors import CaffemodelError, InputError
 from cmodel.tensors import Codebook, Dense, Sparse
 
@@ -164,3 +164,26 @@ def test_squeezenet(shared_data):
             assert form.values.entries == 256
             nonzero += len(form.positions)
     assert nonzero == 415_921
+
+
+def test_a_file_of_the_wrong_length_stays_on_the_disk(values, write, monkeypatch):
+    data = encode(values)
+    prototxt, weights = write(data)
+    with weights.open("r+b") as file:
+        file.truncate(1 << 40)
+
+    def never(*_):
+        raise AssertionError("the file was read")
+
+    monkeypatch.setattr(np, "fromfile", never)
+    with pytest.raises(CaffemodelError, match=f"needs {len(data):,} bytes"):
+        load_net(prototxt, weights)
+
+
+def test_shapes_are_needed(values, write):
+    prototxt, weights = write(encode(values))
+    with pytest.raises(CaffemodelError, match="states neither layers nor shapes"):
+        read_weights(weights)
+    prototxt.write_text(NET.replace("input_shape { dim: 1 dim: 3 dim: 9 dim: 9 }", ""))
+    with pytest.raises(CaffemodelError, match="shapes of its inputs"):
+        load_net(prototxt, weights)

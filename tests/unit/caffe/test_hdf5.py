@@ -12,6 +12,7 @@ from cmodel.caffe import load_net, read_weights, write_hdf5
 from cmodel.errors import (
     CaffemodelError,
     InputError,
+    LimitMemory,
     MissingExtraError,
     OutputError,
     UnsupportedError,
@@ -243,3 +244,14 @@ def test_without_h5py(tmp_path, monkeypatch):
         read_weights(tmp_path / "x.h5")
     with pytest.raises(MissingExtraError, match="hdf5"):
         write_hdf5(toy_net(), tmp_path / "y.h5")
+
+
+def test_packed_weights_beyond_the_memory(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for name in "ab":
+            zeros = np.zeros((1 << 18,), np.float32)
+            file.create_dataset(f"data/{name}/0", data=zeros, compression="gzip")
+    assert (tmp_path / "x.h5").stat().st_size < 1 << 15
+    assert len(read_weights(tmp_path / "x.h5", max_memory=2 << 20).layers) == 2
+    with pytest.raises(LimitMemory, match="more bytes than allowed"):
+        read_weights(tmp_path / "x.h5", max_memory=(2 << 20) - 1)

@@ -154,6 +154,15 @@ def test_missing_layers_of_absurd_size(folder):
         load_net(*folder(text, {"conv": SHAPES["conv"]}))
 
 
+def test_missing_layers_of_absurd_size_together(folder, monkeypatch):
+    monkeypatch.setattr("cmodel.caffe.load.MAX_FILL", 100)
+    paths = folder(NET, {"ip": SHAPES["ip"]})
+    load_net(*paths)
+    monkeypatch.setattr("cmodel.caffe.load.MAX_FILL", 54)
+    with pytest.raises(LimitError, match="`conv/1` is missing in the weights, and 57 values"):
+        load_net(*paths)
+
+
 @pytest.mark.parametrize("options", [{"strict": True}, {"allow_missing": False}])
 def test_missing_layers_as_errors(folder, options):
     with pytest.raises(WeightsError, match="lack 1 layer"):
