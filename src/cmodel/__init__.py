@@ -9,7 +9,7 @@ from cmodel._version import __version__
 
 if TYPE_CHECKING:
     from cmodel.api import load, save
-    from cmodel.compress.pipeline import compress
+    from cmodel.compress.automatic import compress
     from cmodel.engine import Engine
     from cmodel.net import Net
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,21 +12,26 @@ from cmodel.cli.options import (
     add_data_options,
     add_state_options,
     add_transform_options,
+    batch_of,
+    byte_size,
     one_blob,
     positive,
+    refuse_transform,
     source_of,
     transform_of,
 )
 from cmodel.cli.terminal import Terminal, bytes_text, table
-from cmodel.errors import DataError, OutputError, WeightsError
+from cmodel.errors import CheckFailed, DataError, OutputError, UsageError, WeightsError
 
 if TYPE_CHECKING:
-    from cmodel.data import Inputs
-    from cmodel.evaluate import Evaluation
+    from cmodel.compress import Goal, Judge, Progress
+    from cmodel.data import FloatArray, Inputs
+    from cmodel.evaluate import Comparison
     from cmodel.net import InputTransform, Net
 
 HELP = "compress a Caffe model into a .cmodel"
 EXAMPLES = """\
+  cmodel pack deploy.prototxt net.caffemodel -o net.cmodel --data images.txt --max-loss 1.0
   cmodel pack deploy.prototxt net.caffemodel -o net.cmodel --preset deep-compression
   cmodel pack deploy.prototxt net.caffemodel -o net.cmodel --recipe my.toml \\
       --scale 0.00390625 --data t10k-images-idx3-ubyte.gz"""
@@ -39,7 +45,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("weights", metavar="WEIGHTS", nargs="?", help="its caffemodel")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="file to write")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--preset", metavar="P", help="a recipe by name (default linear8)")
+    how.add_argument(
+        "--preset", metavar="P", help="a recipe by name (default: rdo with images, linear8 without)"
+    )
     how.add_argument("--recipe", metavar="R", help="a recipe file (TOML)")
     parser.add_argument("--class-names", metavar="F", help="text file, one class name a line")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite OUT")
@@ -49,6 +57,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="pack layers without weights, with random values where their filler says so",
     )
+    target = parser.add_argument_group(
+        "target",
+        "searched for on measured bytes and answers; with --data alone --max-loss 0.5. The images "
+        "of --data are shared out: some calibrate, some decide, the others give the figures",
+    ).add_mutually_exclusive_group()
+    target.add_argument("--size", type=byte_size, metavar="SIZE", help="of the file, at most")
+    target.add_argument("--ratio", type=more_than_one, metavar="R", help="size as a ratio")
+    target.add_argument(
+        "--max-loss",
+        type=more_than_none,
+        metavar="P",
+        help="points of accuracy lost, at most; of agreement with the original without labels",
+    )
+    target.add_argument("--max-kl", type=more_than_none, metavar="K", help="of the outputs, nats")
     add_state_options(parser)
     add_transform_options(parser)
     add_data_options(parser)
@@ -62,51 +84,190 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
-    """Load, compress, write, verify, measure, report."""
+    """Load, choose, compress, write, verify, measure, report."""
     from cmodel import container
     from cmodel.cli.options import load_model
-    from cmodel.compress import DEFAULT_PRESET, compress, resolve_recipe
+    from cmodel.compress import automatic, resolve_recipe
 
     output = Path(args.output)
     if output.exists() and not args.force and not args.dry_run:
         raise OutputError(f"`{output}` exists already", hint="-f overwrites it")
-    recipe = resolve_recipe(args.recipe or args.preset or DEFAULT_PRESET)
+    stated = args.recipe or args.preset
+    recipe = (
+        resolve_recipe(stated)
+        if stated
+        else automatic.default_recipe(bool(args.data or args.calib))
+    )
     net = load_model(args, terminal)
     _refuse_unfilled(net, args.allow_missing)
     transform = transform_of(args, net)
     net.transform = None if transform.is_identity else transform
     if args.class_names:
         net.labels = read_lines(args.class_names)
-    before = _measure(args, terminal, net, transform, "before") if args.data else None
+    images = _Images(args, net, transform, _goal(args, net, stated is None))
+    found = None
     with terminal.progress("compressing") as update:
-        packed = compress(
-            net,
-            recipe,
-            data=_calibration(args, net, transform) if args.calib else None,
-            seed=args.seed,
-            on_progress=lambda event: update(event.done, event.total, event.what),
-        )
-    with container.stored(packed, output, keep=not args.dry_run) as path:
+
+        def tell(event: Progress) -> None:
+            update(event.done, event.total, event.what)
+
+        if images.goal is None:
+            packed = automatic.apply_recipe(
+                net, recipe, data=images.calibrate, seed=args.seed, on_progress=tell
+            )
+        else:
+            found = automatic.search(
+                net,
+                recipe,
+                images.goal,
+                data=images.needed(),
+                judge=images.judge(),
+                level=args.effort,
+                seed=args.seed,
+                on_progress=tell,
+            )
+            packed = found.best.net
+            packed.notes["search"] = automatic.facts_of(found, images.goal)
+    with container.stored(packed, output, keep=not args.dry_run, level=args.effort) as path:
         stored = container.Container(path, max_memory=args.max_memory)
-        after = None
-        if before is not None:
-            after = _measure(args, terminal, stored.net(), transform, "after")
-        facts = _facts(net, stored, recipe.name, before, after)
+        with terminal.progress("measuring") as update:
+            comparison = images.report(stored.net(), update)
+        facts = _facts(net, stored, recipe.name, comparison)
         facts["output"] = None if args.dry_run else str(output)
-    if before is None:
-        terminal.note("accuracy was not measured; --data SOURCE measures it before and after")
+        if found is not None and images.goal is not None:
+            facts["search"] = automatic.facts_of(found, images.goal)
     terminal.document("pack", facts, _text(facts))
+    if comparison is None:
+        terminal.note(
+            "accuracy was not measured; with --data SOURCE it is, and the file gets smaller: the "
+            "weights are then quantized by what the images need"
+            if not args.data
+            else "accuracy was not measured: all images were needed to calibrate"
+        )
+    if found is not None and images.goal is not None and not found.reached:
+        text = automatic.missed(found, images.goal)
+        raise CheckFailed(text, hint="nothing smaller was found" if images.goal.size else None)
     return 0
 
 
-def _calibration(args: argparse.Namespace, net: Net, transform: InputTransform) -> Inputs:
-    from cmodel.cli.eval_command import image_inputs
-    from cmodel.data import Inputs, open_source, sample
+def _goal(args: argparse.Namespace, net: Net, automatic: bool) -> Goal | None:
+    """Return the target that the options state, or the default one where nothing else is said."""
+    from cmodel.compress import Goal
+    from cmodel.compress.automatic import DEFAULT_LOSS
 
-    source = open_source(args.calib)
-    chosen = sample(len(source), args.calib_images, args.seed)
-    blob = one_blob(image_inputs(net), None, "input", "--input")
-    return Inputs(source, chosen, transform, net.inputs[blob])
+    if args.ratio is not None:
+        return Goal(size=int(4 * net.parameter_count() / args.ratio))
+    if args.size is not None:
+        return Goal(size=args.size)
+    if args.max_loss is not None:
+        return Goal(max_loss=args.max_loss)
+    if args.max_kl is not None:
+        return Goal(max_kl=args.max_kl)
+    return Goal(max_loss=DEFAULT_LOSS) if automatic and args.data else None
+
+
+class _Images:
+    """The images of --data and --calib, shared out; none is used for two purposes."""
+
+    def __init__(
+        self, args: argparse.Namespace, net: Net, transform: InputTransform, goal: Goal | None
+    ) -> None:
+        from cmodel.cli.eval_command import image_inputs, score_blobs
+        from cmodel.compress import parts_of
+        from cmodel.data import Inputs, open_source, sample
+
+        self.goal = goal
+        self.net = net
+        self.calibrate: Inputs | None = None
+        self._select: Inputs | None = None
+        self._report: Inputs | None = None
+        if goal is not None and not (args.data or args.calib):
+            raise UsageError(
+                "a target needs images", hint="name some with --data SOURCE; labels help, but are "
+                "not needed for --size, --ratio and --max-kl",
+            )
+        if not (args.data or args.calib):
+            return
+        self._input = one_blob(image_inputs(net), None, "input", "--input")
+        self._output = one_blob(score_blobs(net), None, "output", "--output")
+        shape = net.inputs[self._input]
+        batch = batch_of(args, net)
+        if args.calib:
+            source = open_source(args.calib)
+            chosen = sample(len(source), args.calib_images, args.seed)
+            self.calibrate = Inputs(source, chosen, transform, shape, batch)
+        if not args.data:
+            return
+        source = source_of(args, net)
+        refuse_transform(args, source)
+        self._labels = source.labels
+        every = np.arange(len(source), dtype=np.int64)
+        if args.limit is not None:
+            every = sample(len(source) if source.labels is None else source.labels, args.limit, args.seed)
+        if goal is None:
+            # A recipe without a target: nothing is decided by these images.
+            self._report = Inputs(source, every, transform, shape, batch)
+            return
+        parts = parts_of(
+            len(every) if source.labels is None else source.labels[every],
+            goal,
+            separate=self.calibrate is not None,
+            most=args.calib_images,
+            seed=args.seed,
+        )
+        if self.calibrate is None:
+            self.calibrate = Inputs(source, every[parts.calibrate], transform, shape, batch)
+        if len(parts.select):
+            self._select = Inputs(source, every[parts.select], transform, shape, batch)
+        if len(parts.report):
+            self._report = Inputs(source, every[parts.report], transform, shape, batch)
+
+    def needed(self) -> Inputs:
+        """Return the images to calibrate on, which a search has."""
+        if self.calibrate is None:
+            raise AssertionError("a search without images")
+        return self.calibrate
+
+    def judge(self) -> Judge | None:
+        """Return what the search judges by: a size needs no images that were kept apart."""
+        from cmodel.compress import Judge
+
+        images = self._select or self.calibrate
+        if images is None:
+            return None
+        labels = images.source.labels
+        return Judge.of(
+            self.net,
+            images,
+            None if labels is None else labels[images.indices],
+            self._input,
+            self._output,
+        )
+
+    def report(self, packed: Net, update: Callable[[int, int, str], None]) -> Comparison | None:
+        """Compare the file with the original on the images that nothing has seen."""
+        from cmodel.engine import Engine
+        from cmodel.evaluate import compare, outputs
+
+        images = self._report
+        if images is None:
+            return None
+
+        def scores(net: Net, what: str) -> FloatArray:
+            return outputs(
+                Engine(net),
+                images,
+                input_blob=self._input,
+                output_blob=self._output,
+                on_progress=lambda done, total: update(done, total, what),
+            )
+
+        labels = images.source.labels
+        return compare(
+            scores(self.net, "before"),
+            scores(packed, "after"),
+            None if labels is None else labels[images.indices],
+        )
 
 
 def _refuse_unfilled(net: Net, allowed: bool) -> None:
@@ -127,21 +288,24 @@ def read_lines(path: str) -> tuple[str, ...]:
         raise DataError(f"cannot read the class names: {error}", where=path) from error
 
 
-def _measure(
-    args: argparse.Namespace,
-    terminal: Terminal,
-    net: Net,
-    transform: InputTransform,
-    what: str,
-) -> Evaluation:
-    from cmodel.cli.eval_command import measure
+def more_than_none(text: str) -> float:
+    """Parse a positive number."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
 
-    with terminal.progress(f"accuracy {what}") as update:
-        return measure(args, net, transform, source_of(args, net), update)
+
+def more_than_one(text: str) -> float:
+    """Parse a number above 1."""
+    value = more_than_none(text)
+    if value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not more than 1")
+    return value
 
 
 def _facts(
-    net: Net, stored: Any, recipe: str, before: Evaluation | None, after: Evaluation | None
+    net: Net, stored: Any, recipe: str, comparison: Comparison | None
 ) -> dict[str, Any]:
     bytes_before = 4 * net.parameter_count()
     facts: dict[str, Any] = {
@@ -152,13 +316,17 @@ def _facts(
         "bytes_network": stored.sections[0].stored_size,
         "layers": layer_facts(stored),
     }
-    if before is not None and after is not None:
+    if comparison is not None:
         facts |= {
-            "top1_before": before.top1,
-            "top1_after": after.top1,
-            "top5_before": before.top5,
-            "top5_after": after.top5,
-            "images": before.images,
+            "images": comparison.images,
+            "kl": comparison.kl,
+            "agreement": comparison.agreement,
+            "top1_before": comparison.baseline,
+            "top1_after": comparison.top1,
+            "top5_before": comparison.baseline5,
+            "top5_after": comparison.top5,
+            "loss": comparison.loss,
+            "loss_interval": comparison.interval,
         }
     return facts
 
@@ -174,5 +342,13 @@ def _text(facts: dict[str, Any]) -> str:
             rows.append([f"{name.replace('top', 'top-')}", f"{before:.2f} %", f"{after:.2f} %"])
     summary = table(["", "before", "after"], rows)
     if "images" in facts:
-        summary += f"\naccuracy on {facts['images']} images"
+        summary += f"\n{_answers(facts)}"
     return f"{layer_table(facts['layers'])}\n\n{summary}"
+
+
+def _answers(facts: dict[str, Any]) -> str:
+    text = f"on {facts['images']:,} images that nothing else was decided by: "
+    if facts["loss"] is not None:
+        low, high = facts["loss_interval"]
+        text += f"loss {facts['loss']:.2f} points (95 %: {low:.2f} to {high:.2f}), "
+    return text + f"KL {facts['kl']:.4f}, same answer {facts['agreement']:.2f} %"

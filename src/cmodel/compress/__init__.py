@@ -6,7 +6,9 @@ The package can be called: ``cmodel.compress(net, "deep-compression")`` runs its
 import sys
 from types import ModuleType
 
-from cmodel.compress.pipeline import Progress, check_finite, compress
+from cmodel.compress.automatic import Parts, compress, default_recipe, parts_of
+from cmodel.compress.budget import Found, Goal, Judge, Trial, search
+from cmodel.compress.pipeline import Progress, apply_recipe, check_finite
 from cmodel.compress.recipe import (
     DEFAULT_PRESET,
     Recipe,
@@ -31,6 +33,15 @@ from cmodel.compress.registry import (
 from cmodel.compress.statistics import Calibration, Statistics
 
 __all__ = [
+    "search",
+    "parts_of",
+    "default_recipe",
+    "apply_recipe",
+    "Trial",
+    "Parts",
+    "Judge",
+    "Goal",
+    "Found",
     "DEFAULT_PRESET",
     "MODULES",
     "Calibration",

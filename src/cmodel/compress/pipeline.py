@@ -27,6 +27,8 @@ from cmodel.net import Net
 from cmodel.tensors import Form, size_of, stored_floats
 from cmodel.threads import thread_count
 
+Images = NDArray[np.floating] | Iterable[NDArray[np.float32]]
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -37,11 +39,11 @@ class Progress:
     what: str
 
 
-def compress(
+def apply_recipe(
     net: Net,
     recipe: str | os.PathLike[str] | Recipe = DEFAULT_PRESET,
     *,
-    data: NDArray[np.floating] | Iterable[NDArray[np.float32]] | None = None,
+    data: Images | Calibration | None = None,
     seed: int = 0,
     threads: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -56,7 +58,7 @@ def compress(
     net : the network.
     recipe : the name of a preset, the path of a recipe file, or a Recipe.
     data : images to calibrate on, as they are fed to the net's first input: float32 (N, C, H, W),
-        or an iterable of such batches. Only some methods need them; labels are never needed.
+        or an iterable of such batches; or a Calibration, which keeps what was gathered. Only some methods need them; labels are never needed.
     threads : most threads of what runs in parallel; None means all cores of the process.
 
     Raises
@@ -73,7 +75,7 @@ def compress(
         check_finite(net)
     run = _Run(
         net.copy(),
-        None if data is None else Calibration(net, data),
+        data if data is None or isinstance(data, Calibration) else Calibration(net, data),
         seed,
         threads or thread_count(),
         on_progress,
@@ -240,7 +242,7 @@ def _select(net: Net, step: Step) -> list[Target]:
     every = list(targets_of(net))
     sizes = {t.name: size_of(net.parameters.shape(t.name)) for t in every}
     targets = [t for t in every if step.selector.matches(t, sizes[t.name])]
-    if not targets:
+    if not targets and not step.optional:
         raise _nothing_selected(step, every)
     _check_overrides(step, every)
     return targets

@@ -6,6 +6,7 @@ name = "mine"
 method = "quantize.kmeans"
 k = 32                       # options of the method
 select = { name = "ip*" }    # which parameters; without it all weights
+optional = true              # nothing to do is no error
 [step.type.Convolution]      # options for a layer type: beat those above
 k = 256
 [step.name."conv1"]          # options for layers by name (globs): beat those by type
@@ -33,7 +34,10 @@ DEFAULT_PRESET = "linear8"
 
 @dataclass(frozen=True)
 class Step:
-    """One step: a method, its selector, and its options by precedence."""
+    """One step: a method, its selector, and its options by precedence.
+
+    optional : a step that selects nothing is left out; otherwise that is an error.
+    """
 
     method: Method | Rewrite
     selector: Selector
@@ -41,6 +45,7 @@ class Step:
     by_type: Mapping[str, Mapping[str, Any]]
     by_name: Mapping[str, Mapping[str, Any]]
     where: str
+    optional: bool = False
 
     def options_for(self, target: Target) -> Any:
         """Return the options for one parameter: name beats type beats the step's own."""
@@ -136,6 +141,16 @@ def parse_recipe(text: str, where: str) -> Recipe:
         data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"it is not valid TOML: {error}", where=where) from error
+    return recipe_of(data, where)
+
+
+def recipe_of(data: Mapping[str, Any], where: str) -> Recipe:
+    """Return the recipe that this plain data describes; `where` names it in errors.
+
+    Raises
+    ------
+    RecipeError
+    """
     for key in data:
         if key not in ("name", "step"):
             raise RecipeError(
@@ -166,6 +181,9 @@ def _parse_step(data: Mapping[str, Any], where: str) -> Step:
         raise RecipeError("a step names its method", where=where, hint='method = "..."')
     try:
         method = find_method(name)
+        optional = values.pop("optional", False)
+        if not isinstance(optional, bool):
+            raise RecipeError("optional is true or false")
         select = _table(values.pop("select", {}), "select", where)
         by_type = _tables(values.pop("type", {}), "type", where)
         by_name = _tables(values.pop("name", {}), "name", where)
@@ -175,7 +193,8 @@ def _parse_step(data: Mapping[str, Any], where: str) -> Step:
     except RecipeError as error:
         error.where = error.where or where
         raise
-    return Step(method, Selector.from_recipe(select, where), values, by_type, by_name, where)
+    selector = Selector.from_recipe(select, where)
+    return Step(method, selector, values, by_type, by_name, where, optional)
 
 
 def _table(value: Any, key: str, where: str) -> Mapping[str, Any]:

@@ -20,7 +20,12 @@ from cmodel.tensors import Dense
 
 @dataclass(frozen=True)
 class Options:
-    """There are none."""
+    """Whether there has to be something to fold.
+
+    required : without it a net that has nothing to fold stays as it is.
+    """
+
+    required: bool = True
 
 
 @rewrite("fold.batchnorm", Options)
@@ -36,10 +41,10 @@ def fold_batchnorm(task: RewriteTask[Options]) -> Rewritten:
             weights, bias = plain_weights(task.net, target, "fold.batchnorm")
             _fold(task.net, layer, chain, weights, None if bias is None else bias.to_dense())
             facts[target.name] = {"folded": [follower.key for follower in chain]}
-    if not facts:
+    if not facts and any(options.required for options in task.options.values()):
         raise RecipeError(
             "`fold.batchnorm` finds no BatchNorm or Scale that follows a selected layer directly",
-            hint="leave the step out",
+            hint="leave the step out, or say `required = false`",
         )
     return Rewritten(task.net, facts)
 

@@ -1,0 +1,422 @@
+"""The budget search: the knob of a recipe for which a target of bytes or of loss holds.
+
+A recipe whose `quantize.rdo` steps have a `knob` is a curve of rate against distortion: a larger
+knob gives fewer bytes and more loss. Every point of it is measured: the bytes of the container that
+would be written, and the answers for images that no method has seen. On the curve
+
+- log(bytes) and log(KL) are nearly straight in log(knob), so a secant finds the target;
+- the loss of accuracy is nearly proportional to the KL but counts whole images, so it is estimated
+  by the line through the origin that fits all points measured so far, and the standard error of
+  the nearest point is a margin.
+"""
+
+from __future__ import annotations
+
+import glob
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import exp, inf, isfinite, log, sqrt
+from typing import Any, cast
+
+import numpy as np
+
+from cmodel import container
+from cmodel.compress.pipeline import Progress, apply_recipe
+from cmodel.compress.recipe import Recipe, recipe_of
+from cmodel.compress.selectors import is_weight, targets_of
+from cmodel.compress.statistics import Calibration
+from cmodel.container import size_of_form
+from cmodel.data import FloatArray, Inputs, IntArray
+from cmodel.engine import Engine
+from cmodel.errors import RecipeError, UsageError
+from cmodel.evaluate import Comparison, compare, outputs
+from cmodel.net import Net
+from cmodel.tensors import Form
+
+KNOB_METHOD = "quantize.rdo"
+START = 0.1
+LEAST, MOST = 1e-4, 30.0
+# A size is met when it is missed from below by no more than this part.
+SLACK = 0.01
+# Knobs nearer than this factor to each other are not told apart.
+NEAR = 1.03
+MAX_TRIALS = 9
+# Standard errors of the loss that are kept in reserve: other images answer differently.
+MARGIN = 0.5
+# Images that measure single layers: a KL needs far fewer than an accuracy.
+LAYER_IMAGES = 256
+MOST_SHIFT = 4.0
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What has to hold; exactly one is set.
+
+    size : bytes of the file, at most.
+    max_loss : points of top-1 accuracy, at most; of agreement with the original without labels.
+    max_kl : mean KL(original || packed) in nats, at most.
+    """
+
+    size: int | None = None
+    max_loss: float | None = None
+    max_kl: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [value for value in vars(self).values() if value is not None]
+        if len(given) != 1 or not isfinite(given[0]) or given[0] <= 0:
+            raise UsageError("a goal is one positive number: a size, a loss or a KL")
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """What measures the answers: images that are used for nothing else, and the original's scores.
+
+    images : float32 (N, C, H, W) as they are fed, or Inputs.
+    labels : int64 (N,), or None.
+    reference : the original's scores (N, classes).
+    """
+
+    images: FloatArray | Inputs
+    labels: IntArray | None
+    input_blob: str
+    output_blob: str
+    reference: FloatArray
+
+    @classmethod
+    def of(
+        cls,
+        net: Net,
+        images: FloatArray | Inputs,
+        labels: IntArray | None,
+        input_blob: str,
+        output_blob: str,
+    ) -> Judge:
+        """Run the original over the images."""
+        scores = outputs(Engine(net), images, input_blob=input_blob, output_blob=output_blob)
+        return cls(images, labels, input_blob, output_blob, scores)
+
+    def first(self, count: int) -> Judge:
+        """Return a judge of the first `count` images."""
+        images = (
+            replace(self.images, indices=self.images.indices[:count])
+            if isinstance(self.images, Inputs)
+            else self.images[:count]
+        )
+        labels = None if self.labels is None else self.labels[:count]
+        return replace(self, images=images, labels=labels, reference=self.reference[:count])
+
+    def __call__(self, net: Net) -> Comparison:
+        """Compare a net with the original."""
+        scores = outputs(
+            Engine(net), self.images, input_blob=self.input_blob, output_blob=self.output_blob
+        )
+        return compare(self.reference, scores, self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A point of the curve. `comparison` is None where nothing judges."""
+
+    knob: float
+    factors: Mapping[str, float]
+    net: Net
+    bytes: int
+    comparison: Comparison | None
+
+    @property
+    def loss(self) -> float:
+        """Points of accuracy lost, or of agreement where there are no labels."""
+        comparison = self.judged
+        return 100 - comparison.agreement if comparison.loss is None else comparison.loss
+
+    @property
+    def judged(self) -> Comparison:
+        """The comparison, where the search has a judge."""
+        if self.comparison is None:
+            raise AssertionError("a trial without a judge")
+        return self.comparison
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search ends with.
+
+    best : the smallest trial that meets the goal; where none does, the nearest to it.
+    reached : whether it meets the goal, as far as the judge can tell.
+    trials : all that were measured, in their order.
+    """
+
+    best: Trial
+    reached: bool
+    trials: Sequence[Trial]
+
+
+def has_knob(recipe: Recipe) -> bool:
+    """Whether a recipe can be searched."""
+    return any(step.method.name == KNOB_METHOD and "knob" in step.options for step in recipe.steps)
+
+
+def with_knob(recipe: Recipe, knob: float, factors: Mapping[str, float] | None = None) -> Recipe:
+    """Return the recipe with its knob set: for some layers (by key) times a factor of their own."""
+    steps = []
+    for step in recipe.source["step"]:
+        if step["method"] == KNOB_METHOD and "knob" in step:
+            step = {**step, "knob": knob}
+            if factors:
+                by_name = {key: dict(values) for key, values in step.get("name", {}).items()}
+                for key, factor in factors.items():
+                    by_name.setdefault(glob.escape(key), {})["knob"] = knob * factor
+                step["name"] = by_name
+        steps.append(step)
+    return recipe_of({**recipe.source, "step": steps}, recipe.name)
+
+
+def search(
+    net: Net,
+    recipe: Recipe,
+    goal: Goal,
+    *,
+    data: FloatArray | Iterable[FloatArray],
+    judge: Judge | None = None,
+    level: int = container.DEFAULT_LEVEL,
+    seed: int = 0,
+    threads: int | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Found:
+    """Find the knob for which the goal holds, then the share of each layer in the loss.
+
+    Parameters
+    ----------
+    data : images to calibrate on, as `apply_recipe` takes them; none of the judge's.
+    judge : what measures loss and KL. A size alone needs none; with one, the layers' shares are
+        measured too.
+    level : effort and decoding time of the container, see `cmodel.container.write`.
+
+    Raises
+    ------
+    RecipeError : the recipe has no knob.
+    UsageError : a goal of loss or KL without a judge.
+    """
+    if not has_knob(recipe):
+        raise RecipeError(
+            f"the recipe `{recipe.name}` has no `{KNOB_METHOD}` step with a `knob`: there is "
+            "nothing to search",
+            hint="leave the recipe out, or the target",
+        )
+    if judge is None and goal.size is None:
+        raise UsageError("a loss or a KL is measured on images: there are none to judge by")
+    calibration = data if isinstance(data, Calibration) else Calibration(net, data)
+    run = _Search(net, recipe, goal, calibration, judge, level, seed, threads, on_progress)
+    best = run.bisect({}, START)
+    if judge is not None and run.meets(best):
+        factors = run.shares(best)
+        if factors:
+            other = run.bisect(factors, best.knob)
+            best = run.better(best, other)
+    return Found(best, run.meets(best), run.trials)
+
+
+@dataclass
+class _Search:
+    net: Net
+    recipe: Recipe
+    goal: Goal
+    calibration: Calibration
+    judge: Judge | None
+    level: int
+    seed: int
+    threads: int | None
+    on_progress: Callable[[Progress], None] | None
+    trials: list[Trial] = field(default_factory=list)
+
+    def attempt(self, knob: float, factors: Mapping[str, float]) -> Trial:
+        """Measure a point."""
+        number = len(self.trials) + 1
+        tell = self.on_progress
+
+        def relay(event: Progress) -> None:
+            if tell is not None:
+                tell(replace(event, what=f"attempt {number}: {event.what}"))
+
+        recipe = with_knob(self.recipe, knob, factors)
+        packed = apply_recipe(
+            self.net,
+            recipe,
+            data=self.calibration,
+            seed=self.seed,
+            threads=self.threads,
+            on_progress=relay,
+        )
+        size = container.write_to(cast(Any, _Counter()), packed, level=self.level)
+        comparison = None if self.judge is None else self.judge(packed)
+        trial = Trial(knob, factors, packed, size, comparison)
+        self.trials.append(trial)
+        return trial
+
+    def bisect(self, factors: Mapping[str, float], start: float) -> Trial:
+        """Return the best trial with these factors: a secant in logarithms, kept in a bracket."""
+        mine: list[Trial] = []
+        low, high = log(LEAST), log(MOST)
+        x = log(start)
+        while len(mine) < MAX_TRIALS:
+            mine.append(self.attempt(exp(x), factors))
+            inside = [log(t.knob) for t in mine if self._excess(t) <= 0]
+            outside = [log(t.knob) for t in mine if self._excess(t) > 0]
+            low = max(inside, default=low)
+            high = min((u for u in outside if u > low), default=log(MOST))
+            if self._is_close(mine) or high - low < log(NEAR) or x <= log(LEAST):
+                break
+            x = self._next(mine, low, high)
+        best = mine[0]
+        for trial in mine[1:]:
+            best = self.better(best, trial)
+        return best
+
+    def better(self, one: Trial, two: Trial) -> Trial:
+        """Return the trial to prefer: one that meets the goal, then the fewer bytes or less KL."""
+        if self.meets(one) != self.meets(two):
+            return one if self.meets(one) else two
+        if not self.meets(one):
+            return min(one, two, key=self._excess)
+        if self.goal.size is not None and one.comparison is not None:
+            return min(one, two, key=lambda trial: trial.judged.kl)
+        return min(one, two, key=lambda trial: (trial.bytes, trial.knob))
+
+    def meets(self, trial: Trial) -> bool:
+        """Whether the goal holds for a trial."""
+        return self._excess(trial) <= 0
+
+    def _is_close(self, mine: Sequence[Trial]) -> bool:
+        if self.goal.size is None:
+            return False
+        return any(log(1 - SLACK) <= self._excess(trial) <= 0 for trial in mine)
+
+    def _excess(self, trial: Trial) -> float:
+        """Return how far a trial is from the goal, as a logarithm; it meets it from 0 downwards."""
+        if self.goal.size is not None:
+            return log(trial.bytes / self.goal.size)
+        comparison = trial.judged
+        if self.goal.max_kl is not None:
+            return _log(comparison.kl / self.goal.max_kl)
+        return _log(self._expected_loss(trial) / (self.goal.max_loss or inf))
+
+    def _expected_loss(self, trial: Trial) -> float:
+        """Return the loss of a trial, smoothed over the trials of a similar KL, with its margin."""
+        kl = trial.judged.kl
+        if not isfinite(kl):
+            return inf
+        near = [t for t in self.trials if kl / 4 <= t.judged.kl <= kl * 4]
+        energy = sum(t.judged.kl**2 for t in near)
+        slope = sum(t.loss * t.judged.kl for t in near) / energy if energy else 0.0
+        return max(slope * kl, 0.0) + MARGIN * _standard_error(trial)
+
+    def _next(self, mine: Sequence[Trial], low: float, high: float) -> float:
+        """Return the logarithm of the knob to try next."""
+        points = sorted((log(t.knob), self._excess(t)) for t in mine if isfinite(self._excess(t)))
+        reach = log(8)
+        if len(points) < 2:
+            # The slopes of a usual curve: KL goes with the square of the knob, bytes with -1/2.
+            slope = -0.5 if self.goal.size is not None else 2.0
+            x = points[0][0] - points[0][1] / slope if points else (low + high) / 2
+        else:
+            (x0, y0), (x1, y1) = sorted(
+                sorted(points, key=lambda point: abs(point[1]))[:2]
+            )
+            x = x1 - y1 * (x1 - x0) / (y1 - y0) if y1 != y0 else (low + high) / 2
+        if self.goal.size is not None:
+            # Aim below the limit: a file that is a little smaller meets it.
+            x += SLACK
+        known = [u for u, _ in points]
+        x = min(max(x, min(known, default=x) - reach), max(known, default=x) + reach)
+        x = min(max(x, log(LEAST)), log(MOST))
+        middle = (low + high) / 2
+        tried = any(abs(x - u) < log(NEAR) / 2 for u in known)
+        return middle if tried or not low < x < high else x
+
+    def shares(self, best: Trial) -> dict[str, float]:
+        """Return a factor of the knob for each layer, from the KL that it alone costs.
+
+        Where the total KL is least for its bytes, d KL / d bytes is the same in every layer. With
+        KL_l ~ knob_l^2 and bytes_l ~ -b_l log(knob_l) it is 2 KL_l / b_l: the layers that cost more
+        than their share get a smaller knob. b_l is measured between two trials.
+        """
+        if self.judge is None:
+            return {}
+        others = [t for t in self.trials if abs(log(t.knob / best.knob)) > log(1.1)]
+        if not others:
+            return {}
+        other = min(others, key=lambda t: abs(log(t.knob / best.knob)))
+        base = self._before_quantization()
+        names = [
+            target.name
+            for target in targets_of(best.net)
+            if is_weight(target)
+            and target.name in base.parameters
+            and not _same(base.parameters[target.name], best.net.parameters[target.name])
+        ]
+        judge = self.judge.first(LAYER_IMAGES)
+        ratios: dict[str, tuple[float, float]] = {}
+        for name in names:
+            alone = base.copy()
+            alone.parameters[name] = best.net.parameters[name]
+            kl = judge(alone).kl
+            spent = size_of_form(cast(Form, best.net.parameters[name]))
+            change = spent - size_of_form(cast(Form, other.net.parameters[name]))
+            slope = -change / log(best.knob / other.knob)
+            if isfinite(kl) and kl > 0 and slope > 0:
+                ratios[name] = (kl, slope)
+        if len(ratios) < 2:
+            return {}
+        wanted = {name: 0.5 * log(slope / kl) for name, (kl, slope) in ratios.items()}
+        total = sum(slope for _, slope in ratios.values())
+        centre = sum(wanted[name] * slope for name, (_, slope) in ratios.items()) / total
+        layers = {target.name: target.layer.key for target in targets_of(best.net)}
+        limit = log(MOST_SHIFT)
+        return {
+            layers[name]: exp(min(max(value - centre, -limit), limit))
+            for name, value in wanted.items()
+        }
+
+    def _before_quantization(self) -> Net:
+        """Return the net as the first step with the knob finds it."""
+        steps = self.recipe.source["step"]
+        first = next(i for i, step in enumerate(steps) if step["method"] == KNOB_METHOD)
+        if first == 0:
+            return self.net
+        prefix = recipe_of({**self.recipe.source, "step": steps[:first]}, self.recipe.name)
+        return apply_recipe(
+            self.net, prefix, data=self.calibration, seed=self.seed, threads=self.threads
+        )
+
+
+def _same(one: Any, two: Any) -> bool:
+    return one is two or np.array_equal(one.to_dense(), two.to_dense())
+
+
+def _log(value: float) -> float:
+    return log(value) if value > 0 else -inf
+
+
+def _standard_error(trial: Trial) -> float:
+    """Return the standard error of the loss, in points: of a paired difference, or of a share."""
+    comparison = trial.judged
+    images = comparison.images
+    if comparison.worse is not None and comparison.better is not None:
+        changed = comparison.worse + comparison.better
+        excess = comparison.worse - comparison.better
+        return 100 * sqrt(max(changed - excess * excess / images, 1.0)) / images
+    share = min(max(comparison.agreement / 100, 0.0), 1.0)
+    return 100 * sqrt(max(share * (1 - share), 1 / images) / images)
+
+
+class _Counter(io.RawIOBase):
+    """A file that forgets what is written."""
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Return how many bytes there were."""
+        return len(data)
