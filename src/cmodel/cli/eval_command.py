@@ -72,6 +72,7 @@ def measure(
     """Evaluate `net` on the images of `source`, scores from the blob `output`."""
     from cmodel.engine import Engine
     from cmodel.evaluate import evaluate
+    from cmodel.net import image_inputs, score_blobs
 
     input_blob = one_blob(image_inputs(net), None, "input", "--input")
     scores = one_blob(score_blobs(net), output, "output", "--output")
@@ -88,24 +89,3 @@ def measure(
         seed=args.seed,
         on_progress=lambda done, total: update(done, total, ""),
     )
-
-
-def image_inputs(net: Net) -> list[str]:
-    """Return the inputs that take images: the first top of each data layer, without the labels."""
-    labels = {
-        blob
-        for layer in net.layers
-        if layer.type in ("Accuracy", "SoftmaxWithLoss") and len(layer.bottoms) > 1
-        for blob in layer.bottoms[1:]
-    }
-    return [name for name in net.inputs if name not in labels]
-
-
-def score_blobs(net: Net) -> list[str]:
-    """Return the blobs that score classes: what a loss or accuracy layer reads, or the outputs."""
-    fed = [
-        layer.bottoms[0]
-        for layer in net.layers
-        if layer.type in ("Accuracy", "SoftmaxWithLoss") and layer.bottoms
-    ]
-    return list(dict.fromkeys(fed)) or net.outputs

@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmodel.cli.eval_command import image_inputs
 from cmodel.cli.options import (
     add_model_options,
     add_transform_options,
@@ -58,6 +57,7 @@ def _run_images(args: argparse.Namespace, terminal: Terminal, net: Net) -> int:
     from cmodel.data import open_source
     from cmodel.engine import Engine
     from cmodel.evaluate import predict
+    from cmodel.net import image_inputs
 
     if args.blobs or args.out:
         raise UsageError("--blobs and --out go with --input")

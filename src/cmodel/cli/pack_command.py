@@ -172,9 +172,9 @@ class _Images:
     def __init__(
         self, args: argparse.Namespace, net: Net, transform: InputTransform, goal: Goal | None
     ) -> None:
-        from cmodel.cli.eval_command import image_inputs, score_blobs
         from cmodel.compress import parts_of
         from cmodel.data import Inputs, open_source, sample
+        from cmodel.net import image_inputs, score_blobs
 
         self.goal = goal
         self.net = net

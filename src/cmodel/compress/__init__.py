@@ -16,6 +16,7 @@ from cmodel.compress.recipe import (
     load_recipe,
     parse_recipe,
     preset_names,
+    recipe_of,
     resolve_recipe,
 )
 from cmodel.compress.registry import (
@@ -62,6 +63,7 @@ __all__ = [
     "method",
     "parse_recipe",
     "preset_names",
+    "recipe_of",
     "resolve_recipe",
     "rewrite",
 ]

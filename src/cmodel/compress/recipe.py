@@ -145,7 +145,7 @@ def parse_recipe(text: str, where: str) -> Recipe:
 
 
 def recipe_of(data: Mapping[str, Any], where: str) -> Recipe:
-    """Return the recipe that this plain data describes; `where` names it in errors.
+    """Return the recipe that plain data says, as a recipe file would; `where` names it in errors.
 
     Raises
     ------

@@ -13,6 +13,7 @@ from cmodel.net.net import (
     parameter_name,
 )
 from cmodel.net.registry import Registry
+from cmodel.net.roles import image_inputs, score_blobs
 from cmodel.net.shapes import DYNAMIC_TYPES, Shapes, infer_shapes
 from cmodel.net.sharing import Sharing
 from cmodel.net.transform import InputTransform
@@ -31,7 +32,9 @@ __all__ = [
     "Shapes",
     "Sharing",
     "UnknownField",
+    "image_inputs",
     "infer_shapes",
     "layer_keys",
     "parameter_name",
+    "score_blobs",
 ]
