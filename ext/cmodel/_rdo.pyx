@@ -45,7 +45,7 @@ cdef extern from "cm_simd.h" nogil:
 cm_simd_use(current())
 
 cdef enum:
-    CHUNK = 64
+    CHUNK = 128
     STATES = 8
 
 
@@ -117,8 +117,8 @@ def quantize(
     const float[:, :, ::1] costs not None,
     const int32_t[::1] row_levels not None,
     const int32_t[::1] column_levels not None,
+    trellis not None,
     keep=None,
-    trellis=None,
     size_t block=128,
     size_t overlap=0,
     int threads=1,
@@ -139,16 +139,15 @@ def quantize(
     cdef cm_rdo_code code
     cdef const uint8_t[:, ::1] next_states
     cdef const uint8_t[::1] quantizers
-    if trellis is None:
-        next_states, quantizers = np.zeros((1, 2), np.uint8), np.zeros(1, np.uint8)
+    next_states, quantizers = trellis
+    if quantizers.shape[0] == 1:
         code.states, code.dependent = 1, 0
     else:
-        next_states, quantizers = trellis
         if next_states.shape[0] != STATES or quantizers.shape[0] != STATES or (
             next_states.shape[1] != 2 or np.max(next_states) >= STATES or np.max(quantizers) > 1
         ):
             raise ValueError(f"a trellis has {STATES} states, two branches, two quantizers")
-        code.states, code.dependent = STATES, 1
+        code.states, code.dependent = STATES, int(np.max(quantizers))
     code.next, code.quantizer = &next_states[0, 0], &quantizers[0]
     result = np.zeros((groups, rows, columns), np.int16)
     cdef int16_t[:, :, ::1] out = result

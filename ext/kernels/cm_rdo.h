@@ -8,9 +8,9 @@
 #define CM_RDO_STATES 8
 #define CM_RDO_TOP 32767
 
-/* How values follow from indices k, and what an index costs. With one state the value is k. With
- * eight, state s has quantizer g = quantizer[s]: value 2k, or 2k - sign(k) where g is 1, and the
- * next state is next[s][k & 1]. */
+/* How values follow from indices k, and what an index costs. From state s the next one is
+ * next[s][k & 1]; with one state it stays. Where the quantizers differ, the value is 2k, or
+ * 2k - sign(k) where quantizer[s] is 1. */
 typedef struct {
     unsigned states;
     int dependent;         /* whether the quantizers differ; else the value is k */

@@ -21,11 +21,11 @@ for k in (1, 2, 33):
     parts += [indices.tobytes(), data, huffman.decode(data, indices.size, "u1").tobytes()]
 factor = np.triu(np.full((1, 50, 50), 0.1, np.float32), 1) + np.eye(50, dtype=np.float32)
 costs = np.linspace(0, 2, 40, dtype=np.float32).reshape(1, 2, 20)
-for trellis in (None, (NEXT, QUANTIZER)):
+for trellis in ((NEXT, QUANTIZER), (NEXT, 0 * QUANTIZER)):
     flat = 3 * values[:5000].reshape(1, 100, 50)
     none = np.zeros(100, np.int32)
     parts.append(_rdo.quantize(
-        flat, factor, np.ones((1, 50), np.float32), costs, none, none[:50], None, trellis, 30, 0
+        flat, factor, np.ones((1, 50), np.float32), costs, none, none[:50], trellis, None, 30, 0
     ).tobytes())
 print(_simd.level(), zlib.crc32(b"".join(parts)))
 """

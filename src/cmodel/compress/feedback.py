@@ -7,6 +7,8 @@ of the index are added, times a price (P. Chou, T. Lookabaugh, R. Gray 1989: `qu
 
 With a trellis (`cmodel.tensors.trellis`) the path is found by the Viterbi algorithm, each survivor
 with its own errors fed forward (R. Raheli, A. Polydoros, C. Tzou, "Per-Survivor Processing", 1995).
+Without one the same search looks ahead: its states are the parities of the last three indices. It
+may then take the columns in any order, and takes those of the largest inputs first.
 
 Bits are those of an adaptive coder that knows how active a value's row and column are: histograms
 of |index| for classes of (mean of the row) * (mean of the column).
@@ -42,6 +44,8 @@ _PER_OCTAVE = 2 * _UNIT
 _ENTRIES = 4096
 _PRIOR = 16.0
 _CHUNK = 1 << 20
+# The parities of the last three indices, as bits, and of the next one.
+_PARITIES = np.array([[2 * s % 8, 2 * s % 8 + 1] for s in range(8)], np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +55,12 @@ class Factor:
     upper : float32 (G, K, K), the Cholesky factor U of the inverse, inverse = Uᵀ U.
     weights : float32 (G, K), 1 / the diagonal of U: its square is what an error of 1 costs. The
         Gram matrix is scaled so that the mean of that is 1.
+    order : intp (K,), which column of the matrix the factor's columns are; None for the given one.
     """
 
     upper: FloatArray
     weights: FloatArray
+    order: NDArray[np.intp] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,15 +71,22 @@ class Quantized:
     bits: float
 
 
-def factorize(gram: Doubles, damp: float) -> Factor:
-    """Return the factor of a Gram matrix (G, K, K), `damp` times its mean added to the diagonal."""
+def factorize(gram: Doubles, damp: float, *, ordered: bool = False) -> Factor:
+    """Return the factor of a Gram matrix (G, K, K), `damp` times its mean added to the diagonal.
+
+    With `ordered` the columns of the largest inputs come first; a trellis cannot have that.
+    """
     groups, size = gram.shape[:2]
     upper = np.empty((groups, size, size), np.float32)
     level = float(np.einsum("gkk->", gram)) / max(groups * size, 1)
+    order = None
+    if ordered:
+        order = np.argsort(-np.einsum("gkk->k", gram), kind="stable")
     with limit_threads(1):
         for group in range(groups):
             # With the columns reversed, A = L Lᵀ turns into A = V Vᵀ with V upper: U = V⁻¹.
-            matrix = gram[group, ::-1, ::-1] / (level or 1.0)
+            backwards = np.arange(size)[::-1] if order is None else order[::-1]
+            matrix = gram[group][np.ix_(backwards, backwards)] / (level or 1.0)
             if matrix.any():
                 matrix = damped(matrix, damp)
             else:
@@ -86,7 +99,7 @@ def factorize(gram: Doubles, damp: float) -> Factor:
     weights = 1 / np.diagonal(upper, axis1=1, axis2=2).astype(np.float64)
     scale = np.sqrt(np.square(weights).mean()) if weights.size else 1.0
     upper *= np.float32(scale)
-    return Factor(upper, (weights / scale).astype(np.float32))
+    return Factor(upper, (weights / scale).astype(np.float32), order)
 
 
 def quantize(
@@ -109,11 +122,16 @@ def quantize(
     groups, height, width = rows.shape
     if not rows.size:
         return Quantized(np.zeros(rows.shape, np.int16), 0.0)
+    if factor.order is not None:
+        if trellis:
+            raise ValueError("a trellis takes the columns in their order")
+        rows = rows.take(factor.order, axis=2)
+        keep = None if keep is None else keep.take(factor.order, axis=2)
     units = (1 / np.asarray(steps, np.float64)).astype(np.float32)
     units = np.broadcast_to(units, (groups * height,)).reshape(groups, height, 1)
     if trellis:
         units = 2 * units
-    table = (NEXT.astype(np.uint8), QUANTIZER.astype(np.uint8)) if trellis else None
+    table = (NEXT, QUANTIZER) if trellis else (_PARITIES, np.zeros_like(QUANTIZER))
     flags = None if keep is None else np.ascontiguousarray(keep, np.uint8)
     price = rate_weight * (4 if trellis else 1)
     indices = np.zeros(rows.shape, np.int16)
@@ -134,13 +152,16 @@ def quantize(
                 (price * code.lengths).astype(np.float32),
                 code.row_levels,
                 code.column_levels,
-                flags,
                 table,
-                min(_BLOCK, max(width, 1)),
-                min(_OVERLAP, width - 1) if trellis else 0,
+                flags,
+                min(_BLOCK, width),
+                min(_OVERLAP, width - 1),
                 threads,
             )
-    return Quantized(indices, _Code(indices, trellis).bits)
+    bits = _Code(indices, trellis).bits
+    if factor.order is not None:
+        indices = indices.take(np.argsort(factor.order), axis=2)
+    return Quantized(indices, bits)
 
 
 def path_quantizers(indices: Indices) -> NDArray[np.uint8]:

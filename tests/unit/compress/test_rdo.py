@@ -15,6 +15,8 @@ from cmodel.tensors import Dense, Linear, Sparse
 from cmodel.tensors.trellis import NEXT, QUANTIZER, levels
 
 TRELLIS = (NEXT, QUANTIZER)
+GREEDY = (np.zeros((1, 2), np.uint8), np.zeros(1, np.uint8))
+AHEAD = (feedback._PARITIES, np.zeros(8, np.uint8))
 
 
 def mixed(groups: int, width: int, seed: int = 0) -> np.ndarray:
@@ -31,8 +33,8 @@ def values(*shape: int, seed: int = 0) -> np.ndarray:
 
 def reference(rows, factor, weights, costs, keep, trellis, block, overlap):
     """One matrix (R, K) by the plain definition, float64; returns indices, and each row's total."""
-    following, quantizer = trellis or (np.zeros((1, 2), int), np.zeros(1, int))
-    spacing = 2 if trellis else 1
+    following, quantizer = trellis
+    spacing = 2 if quantizer.any() else 1
     result, totals = np.zeros(rows.shape, int), np.zeros(len(rows))
     for number, row in enumerate(rows.astype(np.float64)):
         left, state, start = row.copy(), 0, 0
@@ -67,11 +69,11 @@ def reference(rows, factor, weights, costs, keep, trellis, block, overlap):
     return result, totals
 
 
-@pytest.mark.parametrize("trellis", [None, TRELLIS], ids=["scalar", "trellis"])
+@pytest.mark.parametrize("trellis", [GREEDY, AHEAD, TRELLIS], ids=["greedy", "ahead", "trellis"])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize(("block", "overlap"), [(8, 0), (12, 5), (64, 0)])
 def test_the_kernel_is_the_plain_definition(trellis, masked, block, overlap):
-    overlap = overlap if trellis else 0
+    overlap = 0 if trellis is GREEDY else overlap
     rows = values(2, 70, 30) * 3
     factor = feedback.factorize(mixed(2, 30), 0.01)
     # One quantizer's costs for both and sizes apart: totals that nearly tie are rare.
@@ -81,7 +83,7 @@ def test_the_kernel_is_the_plain_definition(trellis, masked, block, overlap):
     no_levels = np.zeros(140, np.int32), np.zeros(30, np.int32)
     flags = None if keep is None else keep.astype(np.uint8)
     got = _rdo.quantize(
-        rows.copy(), factor.upper, factor.weights, table, *no_levels, flags, trellis, block, overlap
+        rows.copy(), factor.upper, factor.weights, table, *no_levels, trellis, flags, block, overlap
     )
     for group in range(2):
         kept = None if keep is None else keep[group]
@@ -108,7 +110,9 @@ def test_classes_choose_the_costs():
     costs[1, :, 1:] = 10
     row_levels = np.array([0, 0, 8, 100], np.int32)
     column_levels = np.array([0, 7, 8, -8, -500, 500], np.int32)
-    got = _rdo.quantize(rows, factor.upper, factor.weights, costs, row_levels, column_levels)
+    got = _rdo.quantize(
+        rows, factor.upper, factor.weights, costs, row_levels, column_levels, GREEDY
+    )
     dear = (row_levels[:, None] + column_levels) >> 3 >= 1
     assert (got[0] == np.where(dear, 0, 1)).all()
 
@@ -145,7 +149,7 @@ def test_levels_of_a_wrong_shape_are_refused():
     costs, none = np.zeros((1, 2, 2), np.float32), np.zeros(3, np.int32)
     with pytest.raises(ValueError, match="shapes"):
         _rdo.quantize(
-            np.zeros((1, 3, 4), np.float32), factor.upper, factor.weights, costs, none, none
+            np.zeros((1, 3, 4), np.float32), factor.upper, factor.weights, costs, none, none, GREEDY
         )
 
 
@@ -169,9 +173,9 @@ def _closest_uniform(rows, gram, bits):
 @pytest.mark.parametrize("step", [0.3, 1.0, 2.0])
 def test_it_beats_rounding_and_the_trellis_beats_it(step):
     rows, gram = values(1, 96, 160), mixed(1, 160)
-    factor = feedback.factorize(gram, 0.01)
     slopes = []
     for trellis in (False, True):
+        factor = feedback.factorize(gram, 0.01, ordered=not trellis)
         points = []
         for fine in (step * 0.8, step):
             q = feedback.quantize(rows, factor, np.array([fine]), rate_weight=0.1, trellis=trellis)

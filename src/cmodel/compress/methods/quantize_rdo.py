@@ -58,7 +58,7 @@ def quantize_rdo(task: Task[Options]) -> Outcome:
     step = _at_least(options.step * _deviation(rows, task.form), rows)
     quantized = feedback.quantize(
         rows,
-        feedback.factorize(gram, options.damp),
+        feedback.factorize(gram, options.damp, ordered=True),
         np.array([step]),
         rate_weight=options.rate_weight,
         passes=options.passes,
