@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from cmodel import _forms
 from cmodel.tensors.hashing import buckets_and_signs
+from cmodel.tensors.trellis import STATES, levels
 from cmodel.threads import thread_count
 
 Shape = tuple[int, ...]
@@ -193,6 +194,47 @@ class Linear:
             # A zero is +0 whatever the sign of its scale.
             dense[rows, columns] = product + np.float32(0)
         return dense.reshape(self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Trellis:
+    """Dependent quantization: element i is ``scale * v``, v from its row's indices so far.
+
+    ints : the tensor's shape, int8 or int16; v as `cmodel.tensors.trellis` defines it, the tensor
+        being a matrix of shape[0] rows.
+    scales : a form of shape (groups,), finite.
+    """
+
+    scales: Form
+    ints: IntArray
+    states: int = STATES
+
+    def __post_init__(self) -> None:
+        _check(len(self.scales.shape) == 1, "scales are 1-D")
+        _check(bool(np.isfinite(self.scales.to_dense()).all()), "scales are finite")
+        _check_type(self.ints, "ints", np.int8, np.int16)
+        _check(self.states == STATES, f"a trellis has {STATES} states, not {self.states}")
+        _check_groups(self.groups, self.shape)
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the tensor."""
+        return self.ints.shape
+
+    @property
+    def groups(self) -> int:
+        """Number of scales."""
+        return self.scales.shape[0]
+
+    def to_dense(self) -> FloatArray:
+        """Return scale * v, rounded once."""
+        rows = self.shape[0] if self.shape else 1
+        columns = size_of(self.shape[1:])
+        values = levels(self.ints.reshape(rows, columns)).astype(np.float32)
+        with np.errstate(over="ignore"):
+            dense = values.reshape(self.groups, -1) * self.scales.to_dense()[:, None]
+        # A zero is +0 whatever the sign of its scale.
+        return (dense + np.float32(0)).reshape(self.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -373,7 +415,7 @@ class Hashed:
         return dense.view(np.float32).reshape(self.dense_shape)
 
 
-Form = Dense | Codebook | Linear | Sparse | Product | Hashed
+Form = Dense | Codebook | Linear | Trellis | Sparse | Product | Hashed
 
 
 def stored_floats(form: Form) -> Sequence[NDArray[Any]]:
@@ -383,7 +425,7 @@ def stored_floats(form: Form) -> Sequence[NDArray[Any]]:
             return [form.to_dense()]
         case Codebook():
             return stored_floats(form.centroids)
-        case Linear():
+        case Linear() | Trellis():
             return stored_floats(form.scales)
         case Sparse():
             return stored_floats(form.values)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cmodel.tensors import Codebook, Dense, Hashed, Linear, Product, Sparse, crc32_of
+from cmodel.tensors import Codebook, Dense, Hashed, Linear, Product, Sparse, Trellis, crc32_of
 
 
 def floats(values) -> Dense:
@@ -160,3 +160,17 @@ def test_crc32_is_over_little_endian_words():
 
     assert crc32_of(Dense(np.ones(1, np.float32))) == zlib.crc32(b"\x00\x00\x80\x3f")
     assert crc32_of(Dense(np.zeros((0, 3), np.float32))) == 0
+
+
+def test_a_trellis_interleaves_two_grids():
+    # States 0 -1-> 2 -0-> 1 (odd: 2k - sign) -1-> 7 (odd) -0-> 7; a row starts anew.
+    ints = np.array([[1, 0, 1, 2], [-2, 0, 0, 3]], np.int8)
+    scales = Dense(np.array([0.5, -2], np.float32))
+    form = Trellis(scales, ints)
+    assert form.shape == (2, 4)
+    assert (form.to_dense() == [[1, 0, 0.5, 1.5], [8, 0, 0, -12]]).all()
+    assert not np.signbit(form.to_dense()[form.to_dense() == 0]).any()
+    with pytest.raises(ValueError, match="states"):
+        Trellis(scales, ints, 4)
+    with pytest.raises(ValueError, match="ints"):
+        Trellis(scales, ints.astype(np.uint8))

@@ -13,7 +13,17 @@ import numpy as np
 from cmodel.compress.options import check_choice
 from cmodel.compress.registry import Outcome, Task, method
 from cmodel.errors import RecipeError
-from cmodel.tensors import Codebook, Dense, FloatArray, Form, Hashed, Linear, Product, Sparse
+from cmodel.tensors import (
+    Codebook,
+    Dense,
+    FloatArray,
+    Form,
+    Hashed,
+    Linear,
+    Product,
+    Sparse,
+    Trellis,
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,7 @@ def _cast(form: Form, task: Task[Options]) -> Form:
             return replace(form, codebooks=_cast(form.codebooks, task))
         case Hashed():
             return replace(form, buckets=_cast(form.buckets, task))
-        case Linear():
+        case Linear() | Trellis():
             scales = _cast(form.scales, task)
             if ((scales.to_dense() == 0) & (form.scales.to_dense() != 0)).any():
                 raise RecipeError(
