@@ -44,12 +44,15 @@ class Statistics:
     mean : E[x], float64 (G, K).
     cross : E[y xᵀ], float64 (G, K, K), where y is the same patch in the net as it was before the
         step; None where it was not asked for.
+    sensitivity : E[(dL/dy)²] of the outputs y, float64 (outputs,), L the loss; None where it was
+        not asked for.
     """
 
     count: int
     gram: Doubles
     mean: Doubles
     cross: Doubles | None = None
+    sensitivity: Doubles | None = None
 
 
 class Calibration:
