@@ -11,87 +11,136 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmodel.compress import feedback
-from cmodel.compress.matrix import from_rows, to_rows
+from cmodel.compress.matrix import Doubles, from_rows, to_rows
 from cmodel.compress.options import check_bool, check_choice, check_int, check_number
-from cmodel.compress.registry import GRAM, Outcome, Task, method
+from cmodel.compress.registry import GRAM, Needs, Outcome, Task, method
 from cmodel.compress.values import unquantized
 from cmodel.errors import RecipeError
 from cmodel.net import Layer
-from cmodel.tensors import Dense, FloatArray, Form, IntArray, Linear, Sparse
+from cmodel.tensors import Dense, FloatArray, Form, IntArray, Linear, Sparse, Trellis
+from cmodel.tensors.trellis import levels
+
+# Of the mean sensitivity, added to each output's where each has a step.
+_FLOOR = 0.02
 
 
 @dataclass(frozen=True)
 class Options:
     """How fine the grid is, and what a bit may cost.
 
-    step : of the grid, in standard deviations of the layer's weights.
+    step : of the grid, in standard deviations of the layer's weights; 0.2 where no knob is given.
+    knob : the step is this over the root of (mean sensitivity of the outputs * mean energy of the
+        inputs): one number makes all layers' errors cost the same.
     rate_weight : error that a bit may cost, in squared steps of a mean input.
     damp : this times the mean input energy is added to that of every input.
     keep_zeros : whether zeros of a Dense form stay; those of a Sparse one always do.
     passes : how often all indices are chosen; the code lengths are those of the pass before.
-    granularity : "tensor", or "channel": a scale for each output, fitted to its responses.
+    trellis : dependent quantization: less error for the same bits. A Sparse form becomes one of all
+        its zeros.
+    granularity : "tensor", or "channel": a scale for each output, fitted to its responses; with
+        `knob` its step too follows the output's own sensitivity.
     """
 
-    step: float = 0.2
+    step: float | None = None
+    knob: float | None = None
     rate_weight: float = 0.1
     damp: float = 0.01
     keep_zeros: bool = False
     passes: int = 2
+    trellis: bool = False
     granularity: str = "tensor"
 
     def __post_init__(self) -> None:
-        check_number("step", self.step, 0, 100)
+        if self.step is not None and self.knob is not None:
+            raise ValueError("step and knob exclude each other")
+        if self.step is not None:
+            check_number("step", self.step, 0, 100)
+        if self.knob is not None:
+            check_number("knob", self.knob, 0, 1e6)
         check_number("rate_weight", self.rate_weight, 0, 1000)
         check_number("damp", self.damp, 0, 1)
         check_bool("keep_zeros", self.keep_zeros)
         check_int("passes", self.passes, 1, 100)
+        check_bool("trellis", self.trellis)
         check_choice("granularity", self.granularity, ("tensor", "channel"))
 
 
-@method("quantize.rdo", Options, needs=GRAM)
+def _needs(options: Options) -> Needs:
+    return GRAM if options.knob is None else frozenset({"gram", "sensitivity"})
+
+
+@method("quantize.rdo", Options, needs=_needs)
 def quantize_rdo(task: Task[Options]) -> Outcome:
     """Quantize a Dense parameter, or a Sparse one of dense values."""
     options, gram = task.options, task.inputs.gram
     weights = unquantized(task.form, task.name, "quantize.rdo")
     _check(task, options)
     rows = np.ascontiguousarray(to_rows(task.layer, weights))
-    step = _at_least(options.step * _deviation(rows, task.form), rows)
+    steps = _at_least(_steps(task, rows), rows)
     quantized = feedback.quantize(
         rows,
-        feedback.factorize(gram, options.damp, ordered=True),
-        np.array([step]),
+        feedback.factorize(gram, options.damp, ordered=not options.trellis),
+        steps,
         rate_weight=options.rate_weight,
         passes=options.passes,
+        trellis=options.trellis,
         keep=_kept(task, rows),
         threads=task.threads,
     )
+    values: NDArray[np.generic] = quantized.indices
+    if options.trellis:
+        matrix = quantized.indices.reshape(-1, rows.shape[2])
+        values, steps = levels(matrix).reshape(rows.shape), steps / 2
     # In steps, so that no size of the weights is too large to be squared.
-    factors, error = feedback.fit_scales(
-        rows / np.float32(step), quantized.indices, gram, options.granularity == "channel"
-    )
-    scales = np.minimum(step * factors, np.finfo(np.float32).max).astype(np.float32)
+    outputs = rows.shape[0] * rows.shape[1]
+    per_output = np.broadcast_to(steps, outputs).reshape(*rows.shape[:2], 1)
+    units = rows * (1 / per_output).astype(np.float32)
+    factors, error = feedback.fit_scales(units, values, gram, options.granularity == "channel")
+    scales = np.minimum(steps * factors, np.finfo(np.float32).max).astype(np.float32)
     indices = _of_shape(task.layer, quantized.indices, weights)
     facts = {
         "bits": quantized.bits,
-        "step": step,
+        "step": float(np.exp(np.log(scales.astype(np.float64)).mean())),
         "density": np.count_nonzero(indices) / max(indices.size, 1),
         "response_error": error,
     }
+    if options.trellis:
+        return Outcome(Trellis(Dense(scales), indices), facts)
     return Outcome(_form(task.form, scales, indices), facts)
 
 
 def _check(task: Task[Options], options: Options) -> None:
-    if options.granularity == "tensor":
-        return
-    transposed = (
-        task.layer.type == "InnerProduct" and task.layer.param.inner_product_param.transpose
-    )
-    if transposed or isinstance(task.form, Sparse):
-        what = "its weights are transposed" if transposed else "it is stored sparsely"
+    layer = task.layer
+    transposed = layer.type == "InnerProduct" and layer.param.inner_product_param.transpose
+    if transposed and (options.trellis or options.granularity == "channel"):
         raise RecipeError(
-            f"`quantize.rdo`: `{task.name}` has no scale for each output: {what}",
+            f"`quantize.rdo`: the outputs of `{task.name}` are no rows: it is transposed",
+            hint='set granularity = "tensor" and trellis = false for this layer',
+        )
+    if isinstance(task.form, Sparse) and options.granularity == "channel" and not options.trellis:
+        raise RecipeError(
+            f"`quantize.rdo`: `{task.name}` has no scale for each output: it is stored sparsely",
             hint='set granularity = "tensor" for this layer',
         )
+
+
+def _steps(task: Task[Options], rows: FloatArray) -> Doubles:
+    """Return the wanted step, (1,) or one for each output."""
+    options = task.options
+    if options.knob is None:
+        return np.array([(options.step or 0.2) * _deviation(rows, task.form)])
+    sensitivity = task.inputs.sensitivity
+    if sensitivity is None:
+        raise AssertionError(f"`{task.name}` came without its sensitivity")
+    mean = float(sensitivity.mean())
+    gram = task.inputs.gram
+    energy = float(np.einsum("gkk->", gram)) / max(gram.shape[0] * gram.shape[1], 1)
+    # What has no influence gets the step of a small one: it is that only on these images.
+    step = np.array([options.knob / np.sqrt(max(mean * energy, 1e-30))])
+    if options.granularity == "tensor" or not mean:
+        return step
+    steps: Doubles = step * np.sqrt(mean / (sensitivity + _FLOOR * mean))
+    return steps
 
 
 def _deviation(rows: FloatArray, form: Form) -> float:
@@ -100,12 +149,12 @@ def _deviation(rows: FloatArray, form: Form) -> float:
     return float(np.sqrt(np.square(rows, dtype=np.float64).sum() / max(count, 1)))
 
 
-def _at_least(step: float, rows: FloatArray) -> float:
-    """Return the step, or the least one that indices and float32 allow."""
+def _at_least(steps: Doubles, rows: FloatArray) -> Doubles:
+    """Return the steps, or the least ones that indices and float32 allow."""
     largest = float(np.abs(rows).max()) if rows.size else 0.0
     limits = np.finfo(np.float32)
-    step = min(max(step, largest / feedback.TOP, float(limits.tiny)), float(limits.max))
-    return step if largest else 1.0
+    least = max(largest / feedback.TOP, 4 * float(limits.tiny))
+    return np.clip(steps, least, float(limits.max)) if largest else np.ones_like(steps)
 
 
 def _kept(task: Task[Options], rows: FloatArray) -> NDArray[np.bool_] | None:
