@@ -16,7 +16,9 @@ of |index| for classes of (mean of the row) * (mean of the column).
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +46,8 @@ _PER_OCTAVE = 2 * _UNIT
 _ENTRIES = 4096
 _PRIOR = 16.0
 _CHUNK = 1 << 20
+# Rows that one thread multiplies at a time.
+_ROWS = 512
 # The parities of the last three indices, as bits, and of the next one.
 _PARITIES = np.array([[2 * s % 8, 2 * s % 8 + 1] for s in range(8)], np.uint8)
 
@@ -229,7 +233,11 @@ def _levels(sums: Doubles, count: int) -> NDArray[np.int32]:
 
 
 def fit_scales(
-    rows: FloatArray, values: NDArray[np.generic], gram: Doubles, each_row: bool
+    rows: FloatArray,
+    values: NDArray[np.generic],
+    gram: Doubles,
+    each_row: bool,
+    threads: int = 1,
 ) -> tuple[Doubles, float]:
     """Return the factors that bring values (G, R, K) nearest to rows in the responses.
 
@@ -239,17 +247,20 @@ def fit_scales(
     groups, height, width = rows.shape
     moments = np.zeros((3, groups, height))
     level = float(np.einsum("gkk->", gram)) / max(groups * width, 1) or 1.0
-    step = max(1, _CHUNK // max(width, 1))
-    with limit_threads(1):
+
+    def add(group: int, part: slice, matrix: FloatArray) -> None:
+        wanted, given = rows[group, part], values[group, part].astype(np.float32)
+        response = given @ matrix
+        pairs = (wanted, response), (given, response), (wanted, wanted @ matrix)
+        for sums, (left, right) in zip(moments[:, group, part], pairs, strict=True):
+            sums += np.einsum("rk,rk->r", left, right, dtype=np.float64)
+
+    parts = [slice(at, at + _ROWS) for at in range(0, height, _ROWS)]
+    with limit_threads(1), ThreadPoolExecutor(threads) as pool:
         for group in range(groups):
             matrix = (gram[group] / level).astype(np.float32)
-            for start in range(0, height, step):
-                part = slice(start, start + step)
-                wanted, given = rows[group, part], values[group, part].astype(np.float32)
-                response = given @ matrix
-                pairs = (wanted, response), (given, response), (wanted, wanted @ matrix)
-                for sums, (left, right) in zip(moments[:, group, part], pairs, strict=True):
-                    sums += np.einsum("rk,rk->r", left, right, dtype=np.float64)
+            for _ in pool.map(add, repeat(group), parts, repeat(matrix)):
+                pass
     cross, own, energy = moments.reshape(3, -1)
     if not each_row:
         cross, own = cross.sum(keepdims=True), own.sum(keepdims=True)

@@ -95,7 +95,9 @@ def quantize_rdo(task: Task[Options]) -> Outcome:
     outputs = rows.shape[0] * rows.shape[1]
     per_output = np.broadcast_to(steps, outputs).reshape(*rows.shape[:2], 1)
     units = rows * (1 / per_output).astype(np.float32)
-    factors, error = feedback.fit_scales(units, values, gram, options.granularity == "channel")
+    factors, error = feedback.fit_scales(
+        units, values, gram, options.granularity == "channel", task.threads
+    )
     scales = np.minimum(steps * factors, np.finfo(np.float32).max).astype(np.float32)
     indices = _of_shape(task.layer, quantized.indices, weights)
     facts = {
