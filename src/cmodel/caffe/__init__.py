@@ -6,7 +6,14 @@ from cmodel.caffe.prototxt import ParsedNet, parse_prototxt, print_prototxt, rea
 from cmodel.caffe.save import write_caffemodel, write_mean
 from cmodel.caffe.upgrade import UpgradedLayer, upgrade_layers
 from cmodel.caffe.weights import Weights, read_weights
-from cmodel.caffe.wire import BlobRecord, Caffemodel, LayerRecord, read_blob, read_caffemodel
+from cmodel.caffe.wire import (
+    BlobRecord,
+    Caffemodel,
+    LayerRecord,
+    is_text,
+    read_blob,
+    read_caffemodel,
+)
 
 __all__ = [
     "HDF5_MAGIC",
@@ -18,6 +25,7 @@ __all__ = [
     "Weights",
     "check_dataset",
     "damage_named",
+    "is_text",
     "load_h5py",
     "load_mean",
     "load_net",

@@ -148,7 +148,7 @@ class Caffemodel:
             message.ParseFromString(data)
         except DecodeError as error:
             self._fail(f"the message does not parse: {error}", offset)
-        if not _is_text(message):
+        if not is_text(message):
             self._fail("a name is not UTF-8", offset)
 
     def _fail(self, what: str, offset: int) -> NoReturn:
@@ -159,12 +159,12 @@ class Caffemodel:
         ) from None
 
 
-def _is_text(message: Message) -> bool:
+def is_text(message: Message) -> bool:
     """Whether all strings are UTF-8; protobuf gives those that are not as bytes."""
     for found, value in message.ListFields():
         items = value if found.is_repeated else (value,)
         if found.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
-            if not all(_is_text(item) for item in items):
+            if not all(is_text(item) for item in items):
                 return False
         elif found.type == FieldDescriptor.TYPE_STRING and any(
             isinstance(item, bytes) for item in items

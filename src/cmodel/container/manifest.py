@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from cmodel.caffe import is_text
 from cmodel.container.directory import Place
 from cmodel.errors import BadManifest, LimitMemory, UnknownFeature
 from cmodel.net import InputTransform, Layer, Net, Parameters, UnknownField, layer_keys
@@ -80,10 +81,8 @@ def parse_manifest(data: bytes) -> manifest_pb2.Manifest:
         raise BadManifest("the network in the manifest carries weights or layers of an old format")
     if len(layers) > MAX_LAYERS:
         raise LimitMemory(f"the network has {len(layers)} layers, at most {MAX_LAYERS} are allowed")
-    for layer in layers:
-        # protobuf gives bytes where a string is not UTF-8.
-        if not all(isinstance(name, str) for name in (layer.name, *(p.name for p in layer.param))):
-            raise BadManifest("the name of a layer or parameter is not UTF-8")
+    if not is_text(manifest):
+        raise BadManifest("a string of the manifest is not UTF-8")
     for entry in manifest.unknown:
         if entry.layer > len(layers):
             raise BadManifest(f"an unknown field of layer {entry.layer} of {len(layers)}")

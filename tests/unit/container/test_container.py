@@ -300,3 +300,19 @@ def test_verify_names_the_damaged_section_and_its_tensors(tmp_path):
     (damage,) = result.damages
     assert damage.what == "section 1 (data)"
     assert damage.tensors == ("conv/0",)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda m: m.network.MergeFromString(b"\x0a\x01\xff"),
+        lambda m: m.network.layer[1].MergeFromString(b"\x12\x01\xff"),
+        lambda m: m.network.layer[1].MergeFromString(b"\x1a\x02\xc3("),
+        lambda m: m.unknown.add().MergeFromString(b"\x12\x01\x80"),
+    ],
+    ids=["name of the net", "type", "bottom", "place of an unknown field"],
+)
+def test_strings_that_are_not_utf8(tmp_path, broken):
+    path = write(tmp_path / "x.cmodel", resealed(packed(toy_net()), broken))
+    with pytest.raises(BadManifest, match="not UTF-8"):
+        container.read(path)
