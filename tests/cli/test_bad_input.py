@@ -209,7 +209,7 @@ def test_arrays_that_do_not_fit(run, model, tmp_path):
     wrong = run("infer", model.prototxt, *arguments, "--input", f"data={tmp_path / 'x.npy'}")
     assert wrong.status == 3
     unknown = run("infer", model.prototxt, *arguments, "--input", f"dat={tmp_path / 'x.npy'}")
-    assert unknown.status == 3
+    assert unknown.status == 2
     assert "did you mean `data`" in unknown.err
     np.save(tmp_path / "o.npy", np.array([{}], object), allow_pickle=True)
     pickled = run("infer", model.prototxt, *arguments, "--input", f"data={tmp_path / 'o.npy'}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from cmodel.cli.options import (
     transform_of,
 )
 from cmodel.cli.terminal import Terminal
-from cmodel.errors import OutputError, UsageError
+from cmodel.errors import OutputError, UsageError, did_you_mean
 from cmodel.files import atomic_write
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
     parser.add_argument("inputs", metavar="INPUT", nargs="*", help="images, or any data source")
     parser.add_argument("--top", type=positive, default=5, metavar="N", help="default 5")
-    parser.add_argument("--output", metavar="BLOB", help="blob of the scores")
+    parser.add_argument("--output", metavar="BLOB", help="blob of the scores, any of the net")
     parser.add_argument("--batch", type=positive, default=50, metavar="N", help="default 50")
     arrays = parser.add_argument_group("arrays in, arrays out")
     arrays.add_argument("--input", action="append", default=[], metavar="BLOB=FILE.npy")
@@ -63,7 +64,8 @@ def _run_images(args: argparse.Namespace, terminal: Terminal, net: Net) -> int:
         raise UsageError("--blobs and --out go with --input")
     transform = transform_of(args, net)
     input_blob = one_blob(image_inputs(net), None, "input", "--input")
-    output_blob = one_blob(net.outputs, args.output, "output", "--output")
+    outputs = net.outputs if args.output is None else _blobs_of(net)
+    output_blob = one_blob(outputs, args.output, "blob", "--output")
     engine = Engine(net)
     results: list[dict[str, Any]] = []
     lines = []
@@ -102,6 +104,44 @@ def _label(net: Net, index: int) -> str | None:
     return net.labels[index] if index < len(net.labels) else None
 
 
+def _blobs_of(net: Net) -> list[str]:
+    """Return the names of all blobs."""
+    return list(dict.fromkeys([*net.inputs, *(top for layer in net.layers for top in layer.tops)]))
+
+
+def _refuse_unknown(net: Net, feed: Iterable[str], blobs: str | None) -> list[str]:
+    """Refuse names in the call that the net does not have; return the names of all blobs."""
+    known = _blobs_of(net)
+    asked = [] if blobs in (None, "all") else str(blobs).split(",")
+    for option, what, names, there in (
+        ("--input", "input blob", feed, list(net.inputs)),
+        ("--blobs", "blob", asked, known),
+    ):
+        for name in names:
+            if name not in there:
+                raise UsageError(
+                    f"{option}: the net has no {what} `{name}`",
+                    hint=did_you_mean(name, there) or f"it has {', '.join(there)}",
+                )
+    return known
+
+
+def _file_name(blob: str) -> str:
+    return f"{blob.replace('/', '__')}.npy"
+
+
+def _refuse_one_file(blobs: Sequence[str]) -> None:
+    """Refuse to write two blobs to one file."""
+    blob_of: dict[str, str] = {}
+    for blob in blobs:
+        other = blob_of.setdefault(_file_name(blob), blob)
+        if other != blob:
+            raise UsageError(
+                f"the blobs `{other}` and `{blob}` have the same file, `{_file_name(blob)}`",
+                hint="write them to two folders, one call of --blobs for each",
+            )
+
+
 def _run_arrays(args: argparse.Namespace, terminal: Terminal, net: Net) -> int:
     import numpy as np
 
@@ -116,7 +156,9 @@ def _run_arrays(args: argparse.Namespace, terminal: Terminal, net: Net) -> int:
         if not separator or not blob or not path:
             raise UsageError(f"--input {text}: write BLOB=FILE.npy")
         feed[blob] = read_npy(Path(path))
+    known = _refuse_unknown(net, feed, args.blobs)
     wanted: Any = args.blobs if args.blobs in (None, "all") else args.blobs.split(",")
+    _refuse_one_file(known if wanted == "all" else wanted or net.outputs)
     blobs = Engine(net).run(feed, blobs=wanted)
     folder = Path(args.out)
     try:
@@ -125,7 +167,7 @@ def _run_arrays(args: argparse.Namespace, terminal: Terminal, net: Net) -> int:
         raise OutputError(f"cannot make the folder: {error.strerror}", where=args.out) from error
     written = {}
     for name, array in blobs.items():
-        path = folder / f"{name.replace('/', '__')}.npy"
+        path = folder / _file_name(name)
         with atomic_write(path) as file:
             np.save(file, array, allow_pickle=False)
         written[name] = {"file": str(path), "shape": list(array.shape)}
