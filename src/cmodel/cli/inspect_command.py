@@ -8,7 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmodel.cli.listing import layer_facts, layer_table
+from cmodel.cli.listing import layer_facts, layer_table, original_count
 from cmodel.cli.options import add_state_options
 from cmodel.cli.terminal import Terminal, bytes_text, table
 
@@ -59,15 +59,15 @@ def _container(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     stored = Container(args.file, max_memory=args.max_memory)
     net = stored.net()
     layers = layer_facts(stored)
-    count = net.parameter_count()
+    count, before = net.parameter_count(), 4 * original_count(net)
     transform = net.transform or InputTransform()
     facts: dict[str, Any] = {
         "kind": "container",
         "format": f"{VERSION[0]}.{VERSION[1]}",
         "name": net.name,
         "bytes": stored.size,
-        "bytes_before": 4 * count,
-        "ratio": 4 * count / stored.size,
+        "bytes_before": before,
+        "ratio": before / stored.size,
         "parameters": count,
         "alignment": 1 << stored.alignment_log2,
         "purposes": _purposes(stored),
@@ -104,11 +104,38 @@ def _container(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     )
     text = (
         f"{args.file}: container {facts['format']}, net `{net.name}`\n"
-        f"{bytes_text(stored.size)} for {count} parameters ({bytes_text(4 * count)} as float32):"
-        f" {facts['ratio']:.1f}x\n"
-        f"bytes: {purposes}\nrecipe: {recipe}\n\n{layer_table(layers)}"
+        f"{bytes_text(stored.size)} for {count} parameters"
+        f" ({bytes_text(before)} as float32 before): {facts['ratio']:.1f}x\n"
+        f"bytes: {purposes}\nrecipe: {recipe}\n"
+        f"inputs: {_inputs_text(facts['inputs'])}\n"
+        f"transform: {_transform_text(facts['transform'])}\n"
+        f"labels: {_labels_text(net.labels)}\n\n{layer_table(layers)}"
     )
     return facts, text
+
+
+def _inputs_text(inputs: dict[str, list[int] | None]) -> str:
+    return ", ".join(
+        name if shape is None else f"{name} {'x'.join(map(str, shape))}"
+        for name, shape in inputs.items()
+    )
+
+
+def _transform_text(transform: dict[str, Any]) -> str:
+    """Say in words what the transform states."""
+    stated = []
+    for name, value in transform.items():
+        if value:
+            joint = "x" if name in ("resize", "crop", "mean_image") else ","
+            text = value if isinstance(value, str) else joint.join(f"{n:g}" for n in value)
+            stated.append(f"{name.replace('_', ' ')} {text}")
+    return "; ".join(stated) or "none stated"
+
+
+def _labels_text(labels: Sequence[str], most: int = 3) -> str:
+    if not labels:
+        return "none"
+    return f"{len(labels)} ({', '.join(labels[:most])}{', ...' if len(labels) > most else ''})"
 
 
 def _purposes(stored: Container) -> dict[str, int]:

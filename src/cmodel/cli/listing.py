@@ -7,7 +7,11 @@ from typing import Any
 
 from cmodel.cli.terminal import bytes_text, table
 from cmodel.container import Container, StoredTensor
+from cmodel.net import Net
 from cmodel.tensors import size_of
+
+# Of parameters: more is no number that this file can have.
+MAX_COUNT = 1 << 53
 
 
 def tensor_facts(tensor: StoredTensor) -> dict[str, Any]:
@@ -52,6 +56,17 @@ def layer_facts(container: Container) -> list[dict[str, Any]]:
         layer["bytes_before"] += 4 * facts["elements"]
         layer["bytes"] += facts["bytes"]
     return list(layers.values())
+
+
+def original_count(net: Net) -> int:
+    """Return the number of parameters of the net that a ratio is measured against.
+
+    It is the net's own, or what its notes say where rewrites changed it.
+    """
+    noted = net.notes.get("parameters")
+    if isinstance(noted, int) and not isinstance(noted, bool) and 0 < noted < MAX_COUNT:
+        return noted
+    return net.parameter_count()
 
 
 def layer_table(layers: Sequence[Mapping[str, Any]]) -> str:

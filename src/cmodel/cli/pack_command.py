@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmodel.cli.listing import layer_facts, layer_table
+from cmodel.cli.listing import layer_facts, layer_table, original_count
 from cmodel.cli.options import (
     add_data_options,
     add_state_options,
@@ -307,7 +307,7 @@ def more_than_one(text: str) -> float:
 def _facts(
     net: Net, stored: Any, recipe: str, comparison: Comparison | None
 ) -> dict[str, Any]:
-    bytes_before = 4 * net.parameter_count()
+    bytes_before = 4 * original_count(net)
     facts: dict[str, Any] = {
         "recipe": recipe,
         "bytes_before": bytes_before,

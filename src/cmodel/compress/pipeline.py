@@ -84,6 +84,10 @@ def apply_recipe(
     result = run.net
     result.notes["recipe"] = dict(recipe.source)
     result.notes["seed"] = seed
+    count = net.notes.get("parameters", net.parameter_count())
+    if count != result.parameter_count():
+        # What ratios are measured against; the layers do not tell it any more.
+        result.notes["parameters"] = count
     if run.facts:
         result.notes["facts"] = run.facts
     return result
@@ -220,8 +224,11 @@ class _Run:
         return cast(Form, self.net.parameters[target.name])
 
     def _note(self, name: str, method: str, facts: Facts) -> None:
+        """Keep facts by method; "#2", "#3" follow one that ran before."""
         if facts:
-            self.facts.setdefault(name, {})[method] = dict(facts)
+            known = self.facts.setdefault(name, {})
+            runs = sum(key.partition("#")[0] == method for key in known) + 1
+            known[method if runs == 1 else f"{method}#{runs}"] = dict(facts)
 
     def _tell(self, what: str) -> None:
         if self.on_progress is not None:

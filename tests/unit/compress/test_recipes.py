@@ -182,3 +182,12 @@ def test_the_registry_refuses_duplicates():
 
     with pytest.raises(ValueError, match="registered twice"):
         method("quantize.kmeans", Options)(lambda task: None)
+
+
+def test_facts_of_a_method_that_runs_twice():
+    """Each run keeps its own; the second would hide what the first has done."""
+    step = '[[step]]\nmethod = "prune.magnitude"\ndensity = {}\nselect = {{ name = "fc" }}\n'
+    net = compressed(step.format(0.5) + step.format(0.1))
+    facts = net.notes["facts"]["fc/0"]
+    assert list(facts) == ["prune.magnitude", "prune.magnitude#2"]
+    assert facts["prune.magnitude"] != facts["prune.magnitude#2"]
