@@ -337,6 +337,68 @@ def test_verify_names_damage_and_its_tensors(run, model, tmp_path):
     assert run("infer", out, model.data).status == 3
 
 
+def test_packing_again_names_the_lossless_preset(run, model, tmp_path):
+    first, again = tmp_path / "a.cmodel", tmp_path / "b.cmodel"
+    run("pack", model.prototxt, model.weights, "-o", first)
+    refused = run("pack", first, "-o", again)
+    assert refused.status == 2
+    assert "quantized already" in refused.err
+    assert "--preset lossless" in refused.err
+    assert run("pack", first, "-o", again, "--preset", "lossless").status == 0
+
+
+def test_the_ratio_is_that_of_the_net_before(run, model, tmp_path):
+    """A rewrite changes the number of parameters; `inspect` tells what `pack` told."""
+    recipe = tmp_path / "svd.toml"
+    recipe.write_text('[[step]]\nmethod = "factorize.svd"\nrank = 2\nselect = { name = "fc" }')
+    out = tmp_path / "x.cmodel"
+    packed = run("pack", model.prototxt, model.weights, "-o", out, "--recipe", recipe, "--json")
+    assert packed.json["bytes_before"] == 4 * COUNT
+    facts = run("inspect", out, "--json").json
+    assert facts["parameters"] < COUNT
+    assert facts["bytes_before"] == 4 * COUNT
+    assert facts["ratio"] == packed.json["ratio"]
+    again = run("pack", out, "-o", tmp_path / "y.cmodel", "--json")
+    assert again.json["bytes_before"] == 4 * COUNT
+
+
+def test_inspect_tells_inputs_transform_and_labels_in_words(run, model, tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("cat\ndog\nowl\nfox\nbee\nant\n")
+    out = tmp_path / "x.cmodel"
+    stated = ("--scale", "0.5", "--mean-value", "1,2,3", "--crop", "8", "--class-names", names)
+    run("pack", model.prototxt, model.weights, "-o", out, *stated)
+    text = run("inspect", out).out
+    assert re.search("inputs: data [0-9]x3x8x8", text)
+    assert "transform: crop 8x8; scale 0.5; mean values 1,2,3" in text
+    assert "labels: 6 (cat, dog, owl, ...)" in text
+
+
+def test_infer_names_of_blobs(run, model, tmp_path):
+    x = tmp_path / "x.npy"
+    np.save(x, np.zeros((1, 3, 8, 8), np.float32))
+    call = ("infer", model.prototxt, "--weights", model.weights)
+    arrays = ("--input", f"data={x}", "--out", tmp_path / "o")
+    wrong = run(*call, *arrays, "--blobs", "conv,fcc")
+    assert wrong.status == 2
+    assert "no blob `fcc`" in wrong.err
+    assert "did you mean `fc`?" in wrong.err
+    assert run(*call, *arrays, "--input", f"dat={x}").status == 2
+    inner = run(*call, x, "--output", "fc", "--top", "2", "--json")
+    assert len(inner.json["results"][0]["top"]) == 2
+    assert run(*call, x, "--output", "fcc").status == 2
+
+    text = model.prototxt.read_text()
+    for old, new in (("conv", "a/b"), ("fc", "a__b")):
+        for end in ("top", "bottom"):
+            text = text.replace(f'{end}: "{old}"', f'{end}: "{new}"')
+    model.prototxt.write_text(text)
+    clash = run(*call, *arrays, "--blobs", "all")
+    assert clash.status == 2
+    assert "`a/b` and `a__b` have the same file" in clash.err
+    assert not (tmp_path / "o").exists()
+
+
 def test_salvage_saves_what_is_undamaged(run, model, tmp_path, monkeypatch):
     # A section for each tensor, as large files have.
     monkeypatch.setattr("cmodel.container.writer.SMALL_PAYLOAD", 1)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cmodel.errors import RecipeError
 from cmodel.tensors import Dense, FloatArray, Form, Hashed, Shape, Sparse, size_of
 
+CAME_SO = "a net that came quantized is packed as it is by `--preset lossless`"
 GRANULARITIES = ("tensor", "channel", "group")
 
 
@@ -30,7 +31,7 @@ def stored_values(form: Form, name: str, method: str) -> FloatArray:
         case _:
             raise RecipeError(
                 f"`{method}`: `{name}` is quantized already",
-                hint="leave one of the two steps out, or select different layers",
+                hint=f"leave one of the two steps out, or select different layers; {CAME_SO}",
             )
 
 
@@ -56,7 +57,7 @@ def unquantized(form: Form, name: str, method: str) -> FloatArray:
         return form.to_dense()
     raise RecipeError(
         f"`{method}` comes before quantization: `{name}` is quantized already",
-        hint="put the step first",
+        hint=f"put the step first; {CAME_SO}",
     )
 
 
@@ -75,7 +76,7 @@ def unpruned(form: Form, name: str, method: str) -> FloatArray:
     if not isinstance(form, Dense):
         raise RecipeError(
             f"`{method}`: `{name}` is quantized already",
-            hint="leave one of the two steps out, or select different layers",
+            hint=f"leave one of the two steps out, or select different layers; {CAME_SO}",
         )
     return form.to_dense()
 
