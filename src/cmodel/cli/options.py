@@ -207,16 +207,20 @@ def transform_of(args: argparse.Namespace, net: Net) -> InputTransform:
     from cmodel.data import merge, transform_from_options
     from cmodel.net import InputTransform
 
-    base = net.transform
-    if base is None:
-        layer = data_layer(net, args.model)
-        base = layer.transform if layer is not None else InputTransform()
+    # A mean file that an option overrides may be missing.
+    with_mean = args.mean_file is None and not args.mean_value
+    other = InputTransform()
     if args.transform_from:
-        other = load_net(args.transform_from, phase=args.phase, require_weights=False)
-        layer = data_layer(other, args.transform_from)
+        named = load_net(args.transform_from, phase=args.phase, require_weights=False)
+        layer = data_layer(named, args.transform_from, with_mean=with_mean)
         if layer is None:
             raise UsageError(f"`{args.transform_from}` has no data layer in phase {args.phase}")
-        base = merge(base, layer.transform)
+        other = layer.transform
+        with_mean &= not other.mean_values and other.mean_image is None
+    base = net.transform
+    if base is None:
+        layer = data_layer(net, args.model, with_mean=with_mean)
+        base = layer.transform if layer is not None else InputTransform()
     stated = transform_from_options(
         resize=args.resize,
         crop=args.crop,
@@ -227,18 +231,20 @@ def transform_of(args: argparse.Namespace, net: Net) -> InputTransform:
         gray=args.gray,
         load_mean=load_mean,
     )
-    return merge(base, stated)
+    return merge(merge(base, other), stated)
 
 
-def data_layer(net: Net, path: str) -> DataLayer | None:
-    """Return what the net's data layer says; None where it has none."""
+def data_layer(net: Net, path: str, *, with_mean: bool = False) -> DataLayer | None:
+    """Return what the net's data layer says, its mean file if asked for; None where it has none."""
     from cmodel.caffe import load_mean
     from cmodel.data import transform_from_layer
     from cmodel.net import INPUT_TYPES
 
     for layer in net.layers:
         if layer.type in INPUT_TYPES - {"Input"}:
-            return transform_from_layer(layer.param, Path(path).parent, load_mean=load_mean)
+            return transform_from_layer(
+                layer.param, Path(path).parent, load_mean=load_mean, with_mean=with_mean
+            )
     return None
 
 

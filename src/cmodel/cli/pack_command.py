@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cmodel.cli.fit import check_fit
 from cmodel.cli.listing import layer_facts, layer_table, original_count
 from cmodel.cli.options import (
     add_data_options,
@@ -104,6 +105,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     net.transform = None if transform.is_identity else transform
     if args.class_names:
         net.labels = read_lines(args.class_names)
+    check_fit(net)
     images = _Images(args, net, transform, _goal(args, net, stated is None))
     found = None
     with terminal.progress("compressing") as update:

@@ -100,12 +100,17 @@ def merge(base: InputTransform | None, override: InputTransform) -> InputTransfo
 
 
 def transform_from_layer(
-    layer: caffe_pb2.LayerParameter, base_dir: Path, *, load_mean: MeanLoader
+    layer: caffe_pb2.LayerParameter,
+    base_dir: Path,
+    *,
+    load_mean: MeanLoader,
+    with_mean: bool = True,
 ) -> DataLayer:
     """Return what a data layer of the TEST phase says.
 
     Relative paths are sought from `base_dir` (the prototxt's folder), then from the working
-    directory, which is Caffe's rule. `mirror` is ignored, as Caffe does at TEST.
+    directory, which is Caffe's rule. `mirror` is ignored, as Caffe does at TEST. Without
+    `with_mean` the mean file is left out, and need not be there.
     """
     if layer.type == "HDF5Data":
         # Caffe has no transform for it.
@@ -114,7 +119,7 @@ def transform_from_layer(
         return DataLayer(
             layer.type, InputTransform(), source, None, hdf5.batch_size, tuple(layer.top)
         )
-    transform = _transform(layer.transform_param, base_dir, load_mean)
+    transform = _transform(layer.transform_param, base_dir, load_mean if with_mean else None)
     if layer.type == "ImageData":
         images = layer.image_data_param
         if (images.new_height > 0) != (images.new_width > 0):
@@ -165,12 +170,14 @@ def open_layer(
 
 
 def _transform(
-    param: caffe_pb2.TransformationParameter, base_dir: Path, load_mean: MeanLoader
+    param: caffe_pb2.TransformationParameter, base_dir: Path, load_mean: MeanLoader | None
 ) -> InputTransform:
     if param.mean_file and param.mean_value:
         raise DataError("transform_param: mean_file and mean_value exclude each other")
     order = "gray" if param.force_gray else "bgr" if param.force_color else None
-    mean = _read_mean(_find(param.mean_file, base_dir), load_mean) if param.mean_file else None
+    mean = None
+    if param.mean_file and load_mean is not None:
+        mean = _read_mean(_find(param.mean_file, base_dir), load_mean)
     return InputTransform(
         crop=(param.crop_size, param.crop_size) if param.crop_size else None,
         scale=(param.scale,) if param.HasField("scale") else (),
