@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from cmodel.errors import OutputError
+from cmodel.errors import CmodelError, OutputError
 
 
 @contextmanager
@@ -39,6 +39,9 @@ def atomic_path(path: str | os.PathLike[str], *, keep: bool = True) -> Iterator[
         yield temporary
         if keep:
             temporary.replace(target)
+    except CmodelError as error:
+        _rename(error, temporary, target)
+        raise
     except OSError as error:
         raise OutputError(f"cannot write `{target}`: {error.strerror or error}") from error
     finally:
@@ -75,7 +78,11 @@ def atomic_files(
     try:
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".cmodel-", dir=target) as name:
-            yield Path(name)
+            try:
+                yield Path(name)
+            except CmodelError as error:
+                _rename(error, Path(name), target)
+                raise
             files = sorted(Path(name).iterdir()) if keep else []
             for file in files:
                 refuse_existing(target / file.name, force)
@@ -83,6 +90,12 @@ def atomic_files(
                 file.replace(target / file.name)
     except OSError as error:
         raise OutputError(f"cannot write to `{target}`: {error.strerror or error}") from error
+
+
+def _rename(error: CmodelError, temporary: Path, target: Path) -> None:
+    """Let an error name the place that its reader knows."""
+    if error.where is not None:
+        error.where = error.where.replace(str(temporary), str(target))
 
 
 def refuse_existing(path: Path, force: bool) -> None:

@@ -262,3 +262,34 @@ def test_containers_beyond_the_memory_allowed(run, model, tmp_path):
     result = run("verify", out, "--max-memory", "1KB")
     assert result.status == 5
     assert "--max-memory" in result.err
+
+
+def test_errors_name_what_the_user_knows(run, model, tmp_path, monkeypatch):
+    out = tmp_path / "x.cmodel"
+    call = ("pack", model.prototxt, model.weights, "-o")
+    folder = run(*call, tmp_path)
+    assert folder.status == 2
+    assert "it is a folder" in folder.err
+    assert "-f" not in folder.err
+
+    unknown = run(*call, out, "--presett", "x")
+    assert unknown.status == 2
+    assert "`cmodel pack --help`" in unknown.err
+
+    def damaged(tensor):
+        return 1
+
+    monkeypatch.setattr("cmodel.container.reader.crc32_of", damaged)
+    refused = run(*call, out)
+    assert refused.status == 3
+    assert f"--> {out}, tensor" in refused.err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.NPY", "x.zip", "x.png"])
+def test_a_damaged_file_is_no_list(run, model, tmp_path, name):
+    (tmp_path / name).write_bytes(b"XX\x03\x04 damaged at its start")
+    call = ("eval", model.prototxt, "--weights", model.weights, "--data", tmp_path / name)
+    result = run(*call)
+    assert result.status == 3
+    assert "not a known kind of source" in result.err

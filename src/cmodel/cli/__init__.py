@@ -76,7 +76,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         elif taken is None:
             setattr(args, late, rest.pop(0))
     if rest:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        raise UsageError(
+            f"unrecognized arguments: {' '.join(rest)}",
+            hint=f"`{parser.prog} {args.command} --help` shows how it is called",
+        )
     return args
 
 

@@ -22,7 +22,8 @@ from cmodel.cli.options import (
     transform_of,
 )
 from cmodel.cli.terminal import Terminal, bytes_text, table
-from cmodel.errors import CheckFailed, DataError, OutputError, UsageError, WeightsError
+from cmodel.errors import CheckFailed, DataError, UsageError, WeightsError
+from cmodel.files import refuse_existing
 
 if TYPE_CHECKING:
     from cmodel.compress import Goal, Judge, Progress
@@ -91,8 +92,8 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     from cmodel.compress import automatic, resolve_recipe
 
     output = Path(args.output)
-    if output.exists() and not args.force and not args.dry_run:
-        raise OutputError(f"`{output}` exists already", hint="-f overwrites it")
+    if not args.dry_run:
+        refuse_existing(output, args.force)
     stated = args.recipe or args.preset
     recipe = (
         resolve_recipe(stated)

@@ -14,13 +14,15 @@ from cmodel.data.archive import is_zip, open_zip
 from cmodel.data.arrays import is_npy, is_npz, open_npy, open_npz
 from cmodel.data.hdf5 import listed_hdf5, open_hdf5
 from cmodel.data.idx import GZIP_MAGIC, is_idx, open_idx
-from cmodel.data.images import is_image, open_folder, open_image, open_list
+from cmodel.data.images import SUFFIXES, is_image, open_folder, open_image, open_list
 from cmodel.data.labels import read_labels
 from cmodel.data.lmdb import FILE_NAME, is_lmdb, open_lmdb
 from cmodel.data.source import Source
 from cmodel.errors import DataError, UnsupportedError, UsageError
 
 _HEAD_BYTES = 4096
+# A damaged file is not read as a list because its first bytes happen to be text.
+_NO_LISTS = SUFFIXES | {".npz", ".npy", ".zip", ".gz", ".h5", ".hdf5", ".mdb"}
 _LFS_POINTER = b"version https://git-lfs"
 
 
@@ -131,7 +133,7 @@ def _open_file(
         if kind.recognises(head) and (not packed or kind.open is open_idx):
             _refuse_root(root, path)
             return kind.open(path, own_labels=own_labels, gray=gray)
-    if packed or b"\0" in head:
+    if packed or b"\0" in head or path.suffix.lower() in _NO_LISTS:
         raise DataError(
             "not a known kind of source" + (" inside gzip" if packed else ""),
             where=str(path),
