@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from cmodel.errors import RecipeError
 from cmodel.net import INPUT_TYPES, Layer, Net, Shape, infer_shapes
 from cmodel.net.shapes.concat import concat_axis
+from cmodel.net.shapes.convolution import convolution_groups
 from cmodel.net.shapes.rule import canonical_axis
 from cmodel.proto import caffe_pb2
 
@@ -37,6 +38,7 @@ _ELEMENTWISE = frozenset(
         "Pooling",
         "Power",
         "ReLU",
+        "ReLU6",
         "Sigmoid",
         "Swish",
         "TanH",
@@ -129,6 +131,7 @@ class _Walk:
         self.blobs: dict[str, Numbers] = {}
         self.shapes: dict[str, Shape | None] = {}
         shapes = infer_shapes(net)
+        self.tops = shapes.tops
         for name in net.header.input:
             self._source(name, shapes.blobs[name])
         for layer in net.layers:
@@ -171,7 +174,9 @@ class _Walk:
             "Bias": self._per_channel,
             "Concat": self._concat,
             "Convolution": self._convolution,
+            "ConvolutionDepthwise": self._convolution,
             "Crop": self._crop,
+            "DepthwiseConvolution": self._convolution,
             "Eltwise": self._eltwise,
             "Flatten": self._flatten,
             "InnerProduct": self._inner_product,
@@ -199,8 +204,7 @@ class _Walk:
         reason = f"the layer `{layer.key}` ({layer.type}) depends on the number of its channels"
         for numbers in bottoms:
             self.channels.fix(numbers, reason)
-        shapes = infer_shapes(self.net).tops[layer.key]
-        tops = [self.channels.new(_width(shape)) for shape in shapes]
+        tops = [self.channels.new(_width(shape)) for shape in self.tops[layer.key]]
         for numbers in tops:
             self.channels.fix(numbers, reason)
         return tops
@@ -275,13 +279,16 @@ class _Walk:
         self.channels.outputs[layer.key] = outputs
         self._use(layer, 0, 0, outputs, own=True)
         self._use(layer, 1, 0, outputs)
-        if param.group == 1:
+        group = convolution_groups(layer, len(inputs))
+        if group == 1:
             self._use(layer, 0, 1, inputs)
-        elif param.group == len(inputs) == param.num_output:
+        elif group == len(inputs) == param.num_output:
             self.channels.tie(inputs, outputs)
-            self.channels.groups.add(layer.key)
+            # A ConvolutionDepthwise has no groups to state.
+            if layer.type != "ConvolutionDepthwise":
+                self.channels.groups.add(layer.key)
         else:
-            reason = f"`{layer.key}` has {param.group} groups"
+            reason = f"`{layer.key}` has {group} groups"
             self.channels.fix(inputs, reason)
             self.channels.fix(outputs, reason)
         return [outputs]

@@ -79,6 +79,24 @@ def test_removing_filters_that_say_nothing_leaves_the_outputs(by):
     assert shapes["fc3/0"] == (5, 7)
 
 
+@pytest.mark.parametrize("kind", ["ConvolutionDepthwise", "DepthwiseConvolution"])
+def test_types_of_forks_that_shrink_too(kind):
+    text = WIDE.replace('name: "dw" type: "Convolution"', f'name: "dw" type: "{kind}"')
+    text = text.replace('name: "a_relu" type: "PReLU"', 'name: "a_relu" type: "ReLU6"')
+    if kind == "ConvolutionDepthwise":
+        text = text.replace("group: 8 ", "")
+    net, x = filled(text), images(filled(text))
+    silenced(net, "a", [1, 4], "a_scale/0", "a_scale/1")
+    silenced(net, "c", [1, 4])
+    silenced(net, "dw", [1, 4])
+    new = apply(net, "prune.structured", 'density = 0.75\nselect = { name = ["a", "c", "dw"] }')
+    infer_shapes(new)
+    assert new.parameters.shape("a/0") == (6, 3, 3, 3)
+    assert new.parameters.shape("dw/0") == (6, 1, 3, 3)
+    assert new.layer("dw").param.convolution_param.HasField("group") == (kind[0] == "D")
+    assert distance(run(new, x), run(net, x)) < 1e-5
+
+
 def test_facts_say_what_was_kept_and_why():
     facts = apply(filled(WIDE), "prune.structured").notes["facts"]
     assert facts["a/0"]["prune.structured"] == {"filters": 8, "kept": 4}
