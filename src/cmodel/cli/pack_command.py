@@ -52,6 +52,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--recipe", metavar="R", help="a recipe file (TOML)")
     parser.add_argument("--class-names", metavar="F", help="text file, one class name a line")
+    parser.add_argument(
+        "--notes",
+        choices=["auto", "full", "brief", "none"],
+        default="auto",
+        help="keep the whole recipe and its facts, its name only, or nothing; auto (default): the "
+        "name in files of less than 1 MB",
+    )
+    parser.add_argument(
+        "--keep-training",
+        action="store_true",
+        help="keep what only training reads: fillers, learning rates",
+    )
     parser.add_argument("-f", "--force", action="store_true", help="overwrite OUT")
     parser.add_argument("--dry-run", action="store_true", help="do everything but keep the file")
     parser.add_argument(
@@ -90,6 +102,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     from cmodel import container
     from cmodel.cli.options import load_model
     from cmodel.compress import automatic, resolve_recipe
+    from cmodel.net import deployed
 
     output = Path(args.output)
     if not args.dry_run:
@@ -102,6 +115,8 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     )
     net = load_model(args, terminal)
     _refuse_unfilled(net, args.allow_missing)
+    if not args.keep_training:
+        net = deployed(net)
     transform = transform_of(args, net)
     net.transform = None if transform.is_identity else transform
     if args.class_names:
@@ -131,7 +146,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
             )
             packed = found.best.net
             packed.notes["search"] = automatic.facts_of(found, images.goal)
-    with container.stored(packed, output, keep=not args.dry_run, level=args.effort) as path:
+    with container.stored(packed, output, keep=not args.dry_run, level=args.effort, notes=args.notes) as path:
         stored = container.Container(path, max_memory=args.max_memory)
         with terminal.progress("measuring") as update:
             comparison = images.report(stored.net(), update)

@@ -5,7 +5,7 @@ from cmodel.container.layout import SIGNATURE
 from cmodel.container.reader import MAX_MEMORY, Container, read
 from cmodel.container.store import stored, write
 from cmodel.container.verify import Damage, Verification, verify
-from cmodel.container.writer import size_of_form, write_to
+from cmodel.container.writer import NoteDetail, size_of_form, write_to
 
 __all__ = [
     "MAX_MEMORY",
@@ -13,6 +13,7 @@ __all__ = [
     "SIGNATURE",
     "Container",
     "Damage",
+    "NoteDetail",
     "StoredTensor",
     "Verification",
     "read",

@@ -8,17 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cmodel.container.verify import verify
-from cmodel.container.writer import write_to
+from cmodel.container.writer import NoteDetail, write_to
 from cmodel.files import atomic_path
 from cmodel.net import Net
 
 
 @contextmanager
-def stored(net: Net, path: str | os.PathLike[str], *, keep: bool = True) -> Iterator[Path]:
+def stored(
+    net: Net, path: str | os.PathLike[str], *, keep: bool = True, notes: NoteDetail = "auto"
+) -> Iterator[Path]:
     """Write `net` to a temporary file, verify it, and move it to `path` at the end of the block.
 
     The block gets the temporary file, so that it can measure before it decides: an error in it, or
-    `keep` = False, leaves `path` as it was.
+    `keep` = False, leaves `path` as it was. `notes` is as for `write_to`.
 
     Raises
     ------
@@ -27,16 +29,16 @@ def stored(net: Net, path: str | os.PathLike[str], *, keep: bool = True) -> Iter
     """
     with atomic_path(path, keep=keep) as temporary:
         with temporary.open("wb") as file:
-            write_to(file, net)
+            write_to(file, net, notes=notes)
         for damage in verify(temporary).damages:
             raise damage.error
         yield temporary
 
 
-def write(net: Net, path: str | os.PathLike[str]) -> int:
+def write(net: Net, path: str | os.PathLike[str], *, notes: NoteDetail = "auto") -> int:
     """Write `net` as a container to `path`, verified, or not at all; return its bytes.
 
     The same net gives the same bytes on every machine with the same zlib. Errors as `stored`.
     """
-    with stored(net, path) as temporary:
+    with stored(net, path, notes=notes) as temporary:
         return temporary.stat().st_size

@@ -6,7 +6,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, Literal, cast
 
 from cmodel.codecs import CODERS
 from cmodel.container import layout
@@ -22,6 +22,10 @@ from cmodel.tensors import Dense, Form
 SMALL_PAYLOAD = 1 << 20
 ALIGNMENT_LOG2 = 6
 
+# What is written of a net's notes: all; what tells how the file came about in a few bytes; nothing.
+# "auto" is "brief" for small payloads and "full" for others.
+NoteDetail = Literal["auto", "full", "brief", "none"]
+
 
 @dataclass(frozen=True)
 class _Part:
@@ -35,11 +39,13 @@ class _Part:
         return sum(len(chunk) for chunk in self.chunks)
 
 
-def write_to(file: BinaryIO, net: Net, *, coders: Sequence[str] = CODERS) -> int:
+def write_to(
+    file: BinaryIO, net: Net, *, coders: Sequence[str] = CODERS, notes: NoteDetail = "auto"
+) -> int:
     """Write `net` as a container to an open file and return the number of bytes.
 
     The same net gives the same bytes on every machine that has the same zlib (it deflates the
-    manifest). `coders` bounds the choice of coders.
+    manifest). `coders` bounds the choice of coders, `notes` says how many of the net's notes go in.
 
     Raises
     ------
@@ -69,10 +75,26 @@ def write_to(file: BinaryIO, net: Net, *, coders: Sequence[str] = CODERS) -> int
             raise NetError("a class name holds a line end")
         text = "".join(f"{label}\n" for label in net.labels)
         parts.append(_deflated_part(layout.LABELS, layout.ANCILLARY, text.encode()))
-    if net.notes:
-        notes = json.dumps(net.notes, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        parts.append(_deflated_part(layout.NOTES, layout.ANCILLARY, notes.encode()))
+    told = _told(net.notes, notes, small)
+    if told:
+        text = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        parts.append(_deflated_part(layout.NOTES, layout.ANCILLARY, text.encode()))
     return _write_parts(file, parts, 0 if small else ALIGNMENT_LOG2)
+
+
+def _told(notes: dict[str, Any], detail: NoteDetail, small: bool) -> dict[str, Any]:
+    """Return the notes to write: of brief ones plain values, and the names of tables."""
+    if detail == "none":
+        return {}
+    if detail == "full" or (detail == "auto" and not small):
+        return notes
+    brief: dict[str, Any] = {}
+    for key, value in notes.items():
+        if not isinstance(value, dict | list):
+            brief[key] = value
+        elif isinstance(value, dict) and "name" in value:
+            brief[key] = {"name": value["name"]}
+    return brief
 
 
 def size_of_form(form: Form) -> int:

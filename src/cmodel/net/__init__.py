@@ -1,5 +1,6 @@
 """The network: Net, Layer, parameters, input transform, and shape inference."""
 
+from cmodel.net.deploy import deployed
 from cmodel.net.net import (
     INPUT_TYPES,
     Layer,
@@ -33,6 +34,7 @@ __all__ = [
     "Sharing",
     "UnknownField",
     "image_inputs",
+    "deployed",
     "infer_shapes",
     "layer_keys",
     "parameter_name",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from tests.unit.container.making import packed
 
 import cmodel
 from cmodel import container
-from cmodel.net import Net
+from cmodel.net import Net, deployed
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "lenet-fashion"
 
@@ -20,13 +21,31 @@ def lenet() -> Net:
 
 
 @pytest.mark.parametrize("preset", ["linear8", "kmeans-huffman", "deep-compression"])
-def test_lenet_without_its_payload_is_at_most_550_bytes(lenet, preset, tmp_path):
-    net = cmodel.compress(lenet, preset)
+def test_lenet_without_its_payload_is_at_most_480_bytes(lenet, preset, tmp_path):
+    net = cmodel.compress(deployed(lenet), preset)
     net.notes, net.labels = {}, ()
     path = tmp_path / "x.cmodel"
     path.write_bytes(packed(net))
     opened = container.Container(path)
-    assert path.stat().st_size - sum(tensor.size for tensor in opened.tensors) <= 550
+    assert path.stat().st_size - sum(tensor.size for tensor in opened.tensors) <= 480
+
+
+def test_brief_notes_of_a_small_file_cost_at_most_100_bytes(lenet):
+    net = cmodel.compress(lenet, "kmeans-huffman")
+    sizes = {}
+    for detail in ("none", "brief", "auto", "full"):
+        file = io.BytesIO()
+        sizes[detail] = container.write_to(file, net, notes=detail)
+        assert sizes[detail] == len(file.getvalue())
+    assert sizes["none"] < sizes["brief"] == sizes["auto"] <= sizes["none"] + 100
+    assert sizes["full"] > sizes["brief"] + 50
+
+
+def test_brief_notes_keep_the_name_of_the_recipe_and_the_seed(lenet, tmp_path):
+    net = cmodel.compress(lenet, "kmeans-huffman", seed=3)
+    container.write(net, tmp_path / "x.cmodel")
+    notes = container.read(tmp_path / "x.cmodel").notes
+    assert notes == {"recipe": {"name": "kmeans-huffman"}, "seed": 3}
 
 
 def test_a_coded_tensor_costs_at_most_16_bytes_beside_its_streams(lenet, tmp_path):
