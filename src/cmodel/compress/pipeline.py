@@ -79,6 +79,7 @@ def apply_recipe(
         seed,
         threads or thread_count(),
         on_progress,
+        net,
     )
     run.steps(recipe.steps)
     result = run.net
@@ -102,6 +103,7 @@ class _Run:
     seed: int
     threads: int
     on_progress: Callable[[Progress], None] | None
+    reference: Net
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     done: int = 0
     total: int = 0
@@ -158,10 +160,20 @@ class _Run:
     def _rewrite(self, rewrite: Rewrite, step: Step, number: int, targets: list[Target]) -> None:
         self._tell(f"{rewrite.name}, {len(targets)} layers")
         options = {target.name: step.options_for(target) for target in targets}
-        needed = [t.name for t in targets if self._needs(step, options[t.name])]
+        needed = [t.name for t in targets if "gram" in self._needs(step, options[t.name])]
         statistics = self._gather(needed) if needed else {}
         rng = np.random.default_rng([self.seed, number])
-        rewritten = rewrite.run(RewriteTask(self.net.copy(), targets, options, statistics, rng))
+        task = RewriteTask(
+            self.net.copy(),
+            targets,
+            options,
+            statistics,
+            rng,
+            self.calibration,
+            self.reference,
+            self.threads,
+        )
+        rewritten = rewrite.run(task)
         self.net = rewritten.net
         for name, facts in rewritten.facts.items():
             self._note(name, rewrite.name, facts)

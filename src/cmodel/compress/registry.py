@@ -25,18 +25,20 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from cmodel.compress.selectors import Target
-from cmodel.compress.statistics import Statistics
+from cmodel.compress.statistics import Calibration, Statistics
 from cmodel.errors import RecipeError, did_you_mean
 from cmodel.net import Layer, Net
 from cmodel.tensors import Form
 
 OptionsT = TypeVar("OptionsT")
 Facts = Mapping[str, Any]
-# What a step asks of the calibration data: "gram", or "gram" and "cross" (see `Statistics`).
+# What a step asks of the calibration data: "gram", or "gram" and "cross" (see `Statistics`); for a
+# rewrite also "images": the data as such.
 Needs = frozenset[str]
 NOTHING: Needs = frozenset()
 GRAM: Needs = frozenset({"gram"})
 GRAM_AND_CROSS: Needs = frozenset({"gram", "cross"})
+IMAGES: Needs = frozenset({"images"})
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ class RewriteTask(Generic[OptionsT]):
     net : a copy of its own; may be changed and returned.
     targets : the parameters that the step selects, in the order of the net.
     options, statistics : by parameter name; statistics only for those whose options need them.
+    calibration : the images, where there are any.
+    reference : the net as it was before the first step.
     """
 
     net: Net
@@ -87,6 +91,21 @@ class RewriteTask(Generic[OptionsT]):
     options: Mapping[str, OptionsT]
     statistics: Mapping[str, Statistics]
     rng: np.random.Generator
+    calibration: Calibration | None = None
+    reference: Net | None = None
+    threads: int = 1
+
+    @property
+    def images(self) -> Calibration:
+        """The images, for a rewrite that declares that it needs them."""
+        if self.calibration is None:
+            raise AssertionError("a rewrite that needs images came without")
+        return self.calibration
+
+    @property
+    def original(self) -> Net:
+        """The net before the first step."""
+        return self.net if self.reference is None else self.reference
 
 
 @dataclass(frozen=True)
@@ -153,12 +172,16 @@ class Rewrite(Entry):
 # Where each method lives: one line for each. A package above this one may add its own.
 MODULES = {
     "cast.half": "cmodel.compress.methods.cast_half",
+    "correct.batchnorm": "cmodel.compress.methods.correct_batchnorm",
+    "correct.bias": "cmodel.compress.methods.correct_bias",
     "factorize.conv": "cmodel.compress.methods.factorize_conv",
     "factorize.dictionary": "cmodel.compress.methods.factorize_dictionary",
     "factorize.svd": "cmodel.compress.methods.factorize_svd",
     "fold.batchnorm": "cmodel.compress.methods.fold_batchnorm",
+    "fold.equalize": "cmodel.compress.methods.fold_equalize",
     "hash.buckets": "cmodel.compress.methods.hash_buckets",
     "lossless.best": "cmodel.compress.methods.lossless_best",
+    "mean.image": "cmodel.compress.methods.mean_image",
     "prune.block": "cmodel.compress.methods.prune_block",
     "prune.magnitude": "cmodel.compress.methods.prune_magnitude",
     "prune.obs": "cmodel.compress.methods.prune_obs",
@@ -171,6 +194,7 @@ MODULES = {
     "quantize.qcnn": "cmodel.compress.methods.quantize_qcnn",
     "quantize.rdo": "cmodel.compress.methods.quantize_rdo",
     "quantize.residual": "cmodel.compress.methods.quantize_residual",
+    "quantize.side": "cmodel.compress.methods.quantize_side",
     "quantize.stochastic": "cmodel.compress.methods.quantize_stochastic",
     "quantize.uniform": "cmodel.compress.methods.quantize_uniform",
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from cmodel.engine import Engine
 from cmodel.errors import DataError, LimitError, RecipeError
-from cmodel.net import Layer, Net, Shape, Shapes, infer_shapes
+from cmodel.net import Layer, Net, Shape, Shapes, infer_shapes, unfolded
 from cmodel.net.shapes.rule import canonical_axis, text
 from cmodel.net.shapes.windows import convolution_window, convolved_size
-from cmodel.proto import caffe_pb2
 
 Array = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -157,10 +156,11 @@ def gather(
             where=f"parameters {', '.join(names)}",
             hint="exclude the largest layers from the step, or give them a step of their own",
         )
-    walk, wanted = _unfolded(net, sums)
+    walk = unfolded(net)
+    wanted = _inputs_of_users(walk, sums)
     shapes = infer_shapes(walk, {calibration.blob: (1, *calibration.shape)})
     engine = Engine(walk, threads)
-    other = None if reference is None else Engine(_unfolded(reference, sums)[0], threads)
+    other = None if reference is None else Engine(unfolded(reference), threads)
     for number, batch in enumerate(calibration.batches(_batch_size(shapes))):
         feed = {calibration.blob: batch}
         blobs = engine.run(feed, wanted)
@@ -205,34 +205,16 @@ def _empty(net: Net, name: str, cross: bool) -> _Sum:
     return _Sum(_users(net, name), np.zeros(shape), np.zeros((groups, columns)), matrix)
 
 
-def _unfolded(net: Net, sums: Iterable[str]) -> tuple[Net, list[str]]:
-    """Return the net with a name of its own for each value, and the inputs of the users of `sums`.
-
-    A layer in place overwrites what an earlier layer read.
-    """
-    current = {name: name for name in net.inputs}
-    taken = set(current).union(*(layer.tops for layer in net.layers))
-    layers = []
-    for layer in net.layers:
-        param = caffe_pb2.LayerParameter()
-        param.CopyFrom(layer.param)
-        param.bottom[:] = [current.get(name, name) for name in layer.bottoms]
-        for i, name in enumerate(layer.tops):
-            fresh = name
-            while fresh in taken and name in current and layer.type != "Input":
-                fresh += "'"
-            taken.add(fresh)
-            current[name] = fresh
-            param.top[i] = fresh
-        layers.append(replace(layer, param=param))
-    unfolded = replace(net, layers=layers)
-    wanted = {
-        bottom
-        for layer in layers
-        if layer.parameters[:1] and layer.parameters[0] in sums
-        for bottom in layer.bottoms
-    }
-    return unfolded, sorted(wanted)
+def _inputs_of_users(net: Net, names: Iterable[str]) -> list[str]:
+    """Return the blobs that the layers with these weights read."""
+    return sorted(
+        {
+            bottom
+            for layer in net.layers
+            if layer.parameters[:1] and layer.parameters[0] in names
+            for bottom in layer.bottoms
+        }
+    )
 
 
 def _batch_size(shapes: Shapes) -> int:

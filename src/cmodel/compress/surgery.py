@@ -167,3 +167,66 @@ def set_window(
     param.stride[:] = stride
     param.pad[:] = pad
     param.dilation[:] = dilation
+
+
+def readers_of(net: Net, place: int, blob: str) -> list[Layer]:
+    """Return the layers after `place` that read the blob before it is written again."""
+    readers = []
+    for other in net.layers[place + 1 :]:
+        if blob in other.bottoms:
+            readers.append(other)
+        if blob in other.tops:
+            break
+    return readers
+
+
+def channel_layers(net: Net, targets: Sequence[Target]) -> list[Layer]:
+    """Return the layers of selected weights whose outputs are channels of axis 1.
+
+    They have one bottom and one top, and share no parameters.
+    """
+    uses: dict[str, int] = {}
+    for layer in net.layers:
+        for name in layer.parameters:
+            uses[name] = uses.get(name, 0) + 1
+    found = []
+    for target in targets:
+        layer = net.layer(target.layer.key)
+        if layer.type == "InnerProduct":
+            axis = layer.param.inner_product_param.axis
+        elif layer.type in (
+            "Convolution",
+            "ConvolutionDepthwise",
+            "Deconvolution",
+            "DepthwiseConvolution",
+        ):
+            axis = layer.param.convolution_param.axis
+        else:
+            continue
+        plain = len(layer.bottoms) == len(layer.tops) == 1
+        if target.blob == 0 and axis == 1 and plain and all(uses[n] == 1 for n in layer.parameters):
+            found.append(layer)
+    return found
+
+
+def plain_bias(net: Net, layer: Layer, method: str) -> NDArray[np.float64]:
+    """Return the bias of a layer, float64 (channels,).
+
+    Raises
+    ------
+    RecipeError : it is quantized.
+    """
+    name = layer.parameters[1]
+    form = form_of(net, name)
+    if not isinstance(form, Dense):
+        raise RecipeError(
+            f"`{method}` changes biases: `{name}` is quantized already",
+            hint="put the step before those that quantize biases",
+        )
+    return form.to_dense().reshape(-1).astype(np.float64)
+
+
+def set_bias(net: Net, layer: Layer, values: NDArray[np.float64]) -> None:
+    """Give a layer's bias new values (channels,)."""
+    name = layer.parameters[1]
+    net.parameters[name] = Dense(positive_zeros(values.reshape(net.parameters.shape(name))))

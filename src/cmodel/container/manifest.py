@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from google.protobuf.message import DecodeError
 
@@ -13,6 +12,7 @@ from cmodel.container.directory import Place
 from cmodel.errors import BadManifest, LimitMemory, UnknownFeature
 from cmodel.net import InputTransform, Layer, Net, Parameters, UnknownField, layer_keys
 from cmodel.proto import caffe_pb2, manifest_pb2
+from cmodel.tensors import Form
 
 KNOWN_FEATURES: frozenset[str] = frozenset()
 MAX_LAYERS = 65536
@@ -120,9 +120,9 @@ def layer_parameters(
     return result
 
 
-def read_transform(manifest: manifest_pb2.Manifest, mean_image: Any) -> InputTransform | None:
+def read_transform(manifest: manifest_pb2.Manifest, mean: Form | None) -> InputTransform | None:
     """Return the input transform, with the mean image where there is one."""
-    if not manifest.HasField("transform") and mean_image is None:
+    if not manifest.HasField("transform") and mean is None:
         return None
     message = manifest.transform
     if not all(math.isfinite(value) for value in (*message.scale, *message.mean_value)):
@@ -133,7 +133,7 @@ def read_transform(manifest: manifest_pb2.Manifest, mean_image: Any) -> InputTra
             crop=_pair(message.crop_height, message.crop_width),
             scale=tuple(message.scale),
             mean_values=tuple(message.mean_value),
-            mean_image=mean_image,
+            mean_form=mean,
             channel_order=_ORDER_NAMES[message.channel_order],
         )
     except (KeyError, ValueError) as error:

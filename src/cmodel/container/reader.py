@@ -257,12 +257,12 @@ class Container:
         net.notes = self._unless_damaged(self.notes, {})
         return net
 
-    def _mean_image(self) -> NDArray[np.float32] | None:
+    def _mean_image(self) -> Form | None:
         if MEAN_IMAGE_NAME not in self._by_name:
             return None
         if self.salvage:
             self.check_tensor(MEAN_IMAGE_NAME)
-        return self.form(MEAN_IMAGE_NAME).to_dense()
+        return self.form(MEAN_IMAGE_NAME)
 
     def _unless_damaged(self, part: Callable[[], T], default: T) -> T:
         """Return a part of the file; to salvage, `default` where it is damaged."""

@@ -117,7 +117,8 @@ def _tensors(net: Net) -> list[tuple[Place, Form]]:
         if name not in done:
             raise NetError(f"the parameter `{name}` belongs to no layer")
     if net.transform is not None and net.transform.mean_image is not None:
-        found.append(((len(net.layers), 0), Dense(net.transform.mean_image)))
+        form = net.transform.mean_form or Dense(net.transform.mean_image)
+        found.append(((len(net.layers), 0), cast(Form, form)))
     return found
 
 

@@ -96,6 +96,7 @@ def merge(base: InputTransform | None, override: InputTransform) -> InputTransfo
     if override.mean_values or override.mean_image is not None:
         stated["mean_values"] = override.mean_values
         stated["mean_image"] = override.mean_image
+        stated["mean_form"] = override.mean_form
     return replace(base, **stated)
 
 

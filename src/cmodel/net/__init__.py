@@ -18,6 +18,7 @@ from cmodel.net.roles import image_inputs, score_blobs
 from cmodel.net.shapes import DYNAMIC_TYPES, Shapes, infer_shapes
 from cmodel.net.sharing import Sharing
 from cmodel.net.transform import InputTransform
+from cmodel.net.unfold import unfolded
 
 __all__ = [
     "DYNAMIC_TYPES",
@@ -39,4 +40,5 @@ __all__ = [
     "layer_keys",
     "parameter_name",
     "score_blobs",
+    "unfolded",
 ]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from cmodel.net.net import Parameter
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +24,8 @@ class InputTransform:
     scale : one factor, or one for each channel.
     mean_values : one value, or one for each channel.
     mean_image : C,H,W float32, indexed at the uncropped position.
+    mean_form : the tensor form of `mean_image`, where it is not stored as plain float32; either one
+        may be given, and goes with the other.
     channel_order : "bgr", "rgb" or "gray"; None means gray for one channel and bgr otherwise.
     """
 
@@ -29,8 +35,15 @@ class InputTransform:
     mean_values: tuple[float, ...] = ()
     mean_image: NDArray[np.float32] | None = None
     channel_order: str | None = None
+    mean_form: Parameter | None = None
 
     def __post_init__(self) -> None:
+        if self.mean_form is not None:
+            values = self.mean_form.to_dense()
+            if self.mean_image is None:
+                object.__setattr__(self, "mean_image", values)
+            elif not np.array_equal(values, self.mean_image, equal_nan=True):
+                raise ValueError("the form of the mean image holds other values")
         if self.mean_values and self.mean_image is not None:
             raise ValueError("a mean image and mean values exclude each other")
         if self.channel_order not in (None, "bgr", "rgb", "gray"):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cmodel.compress.registry import Facts, RewriteTask, Rewritten, rewrite
-from cmodel.compress.surgery import form_of, plain_weights, positive_zeros
+from cmodel.compress.surgery import form_of, plain_weights, positive_zeros, readers_of
 from cmodel.errors import RecipeError
 from cmodel.net import Layer, Net, parameter_name
 from cmodel.tensors import Dense
@@ -57,23 +57,12 @@ def _followers(net: Net, layer: Layer) -> list[Layer]:
     if len(layer.tops) != 1:
         return chain
     while True:
-        readers = _readers(net, place, blob)
+        readers = readers_of(net, place, blob)
         if len(readers) != 1 or not _foldable(net, layer, readers[0]):
             return chain
         follower = readers[0]
         chain.append(follower)
         place, blob = net.layers.index(follower), follower.tops[0]
-
-
-def _readers(net: Net, place: int, blob: str) -> list[Layer]:
-    """Return the layers after `place` that read the blob before it is written again."""
-    readers = []
-    for other in net.layers[place + 1 :]:
-        if blob in other.bottoms:
-            readers.append(other)
-        if blob in other.tops:
-            break
-    return readers
 
 
 def _foldable(net: Net, layer: Layer, follower: Layer) -> bool:
