@@ -1,0 +1,1 @@
+"""Backward passes, one module for each family of layers."""
