@@ -19,7 +19,18 @@ from cmodel.cli.terminal import Terminal
 from cmodel.errors import CmodelError, UsageError
 from cmodel.threads import set_thread_count
 
-COMMANDS = ("pack", "unpack", "export", "infer", "eval", "inspect", "sweep", "verify", "doctor")
+COMMANDS = (
+    "pack",
+    "unpack",
+    "export",
+    "infer",
+    "eval",
+    "inspect",
+    "diff",
+    "sweep",
+    "verify",
+    "doctor",
+)
 INTERRUPTED = 130
 TERMINATED = 143
 

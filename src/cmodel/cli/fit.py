@@ -25,7 +25,7 @@ def check_fit(net: Net) -> None:
 
 
 def _check_transform(net: Net) -> None:
-    from cmodel.cli.eval_command import image_inputs
+    from cmodel.net import image_inputs
 
     inputs = image_inputs(net)
     shape = net.inputs[inputs[0]] if len(inputs) == 1 else None
@@ -48,8 +48,7 @@ def _check_transform(net: Net) -> None:
 
 
 def _check_labels(net: Net) -> None:
-    from cmodel.cli.eval_command import score_blobs
-    from cmodel.net import infer_shapes
+    from cmodel.net import infer_shapes, score_blobs
 
     outputs = score_blobs(net)
     if not net.labels or len(outputs) != 1:

@@ -101,7 +101,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Load, choose, compress, write, verify, measure, report."""
     from cmodel import container
     from cmodel.cli.options import load_model
-    from cmodel.compress import automatic, resolve_recipe
+    from cmodel.compress import apply_recipe, automatic, resolve_recipe, search
     from cmodel.net import deployed
 
     output = Path(args.output)
@@ -130,23 +130,22 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
             update(event.done, event.total, event.what)
 
         if images.goal is None:
-            packed = automatic.apply_recipe(
+            packed = apply_recipe(
                 net, recipe, data=images.calibrate, seed=args.seed, on_progress=tell
             )
         else:
-            found = automatic.search(
+            found = search(
                 net,
                 recipe,
                 images.goal,
                 data=images.needed(),
                 judge=images.judge(),
-                level=args.effort,
                 seed=args.seed,
                 on_progress=tell,
             )
             packed = found.best.net
             packed.notes["search"] = automatic.facts_of(found, images.goal)
-    with container.stored(packed, output, keep=not args.dry_run, level=args.effort, notes=args.notes) as path:
+    with container.stored(packed, output, keep=not args.dry_run, notes=args.notes) as path:
         stored = container.Container(path, max_memory=args.max_memory)
         with terminal.progress("measuring") as update:
             comparison = images.report(stored.net(), update)
@@ -190,6 +189,8 @@ class _Images:
     def __init__(
         self, args: argparse.Namespace, net: Net, transform: InputTransform, goal: Goal | None
     ) -> None:
+        import numpy as np
+
         from cmodel.compress import parts_of
         from cmodel.data import Inputs, open_source, sample
         from cmodel.net import image_inputs, score_blobs
@@ -201,7 +202,8 @@ class _Images:
         self._report: Inputs | None = None
         if goal is not None and not (args.data or args.calib):
             raise UsageError(
-                "a target needs images", hint="name some with --data SOURCE; labels help, but are "
+                "a target needs images",
+                hint="name some with --data SOURCE; labels help, but are "
                 "not needed for --size, --ratio and --max-kl",
             )
         if not (args.data or args.calib):
@@ -221,7 +223,8 @@ class _Images:
         self._labels = source.labels
         every = np.arange(len(source), dtype=np.int64)
         if args.limit is not None:
-            every = sample(len(source) if source.labels is None else source.labels, args.limit, args.seed)
+            labels_or_n = len(source) if source.labels is None else source.labels
+            every = sample(labels_or_n, args.limit, args.seed)
         if goal is None:
             # A recipe without a target: nothing is decided by these images.
             self._report = Inputs(source, every, transform, shape, batch)
@@ -322,9 +325,7 @@ def more_than_one(text: str) -> float:
     return value
 
 
-def _facts(
-    net: Net, stored: Any, recipe: str, comparison: Comparison | None
-) -> dict[str, Any]:
+def _facts(net: Net, stored: Any, recipe: str, comparison: Comparison | None) -> dict[str, Any]:
     bytes_before = 4 * original_count(net)
     facts: dict[str, Any] = {
         "recipe": recipe,

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from cmodel import container
 from cmodel.compress.budget import Found, Goal, Judge, search
 from cmodel.compress.pipeline import Images, Progress, apply_recipe
 from cmodel.compress.recipe import DEFAULT_PRESET, Recipe, load_preset, resolve_recipe
@@ -88,7 +87,6 @@ def compress(
     size: int | None = None,
     max_loss: float | None = None,
     max_kl: float | None = None,
-    level: int = container.DEFAULT_LEVEL,
     seed: int = 0,
     threads: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -96,9 +94,9 @@ def compress(
     """Compress a net; return a new one, `net` is unchanged.
 
     Without a target the steps of the recipe are applied in order. With one, the knob of the recipe
-    (of its `quantize.rdo` steps) is searched: see `cmodel.compress.search`, which also tells how the
-    search went. Each parameter has a random generator of its own, made from `seed`, the step and the
-    name, so that the result does not depend on the order of the work.
+    (of its `quantize.rdo` steps) is searched: see `cmodel.compress.search`, which also tells how
+    the search went. Each parameter has a random generator of its own, made from `seed`, the step
+    and the name, so that the result does not depend on the order of the work.
 
     Parameters
     ----------
@@ -112,7 +110,6 @@ def compress(
     size : bytes that the file has at most.
     max_loss, max_kl : points of accuracy lost, or mean KL(original || result) in nats, at most. Two
         thirds of the images decide (one to calibrate, one to select); the rest is left untouched.
-    level : 1 to 9, decoding time and effort of the container that the bytes are counted of.
     threads : most threads of what runs in parallel; None means all cores of the process.
 
     Raises
@@ -147,7 +144,6 @@ def compress(
         goal,
         data=images[parts.calibrate],
         judge=judge,
-        level=level,
         seed=seed,
         threads=threads,
         on_progress=on_progress,

@@ -179,7 +179,6 @@ def search(
     *,
     data: FloatArray | Iterable[FloatArray],
     judge: Judge | None = None,
-    level: int = container.DEFAULT_LEVEL,
     seed: int = 0,
     threads: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -191,7 +190,6 @@ def search(
     data : images to calibrate on, as `apply_recipe` takes them; none of the judge's.
     judge : what measures loss and KL. A size alone needs none; with one, the layers' shares are
         measured too.
-    level : effort and decoding time of the container, see `cmodel.container.write`.
 
     Raises
     ------
@@ -207,7 +205,7 @@ def search(
     if judge is None and goal.size is None:
         raise UsageError("a loss or a KL is measured on images: there are none to judge by")
     calibration = data if isinstance(data, Calibration) else Calibration(net, data)
-    run = _Search(net, recipe, goal, calibration, judge, level, seed, threads, on_progress)
+    run = _Search(net, recipe, goal, calibration, judge, seed, threads, on_progress)
     best = run.bisect({}, START)
     if judge is not None and run.meets(best):
         factors = run.shares(best)
@@ -224,7 +222,6 @@ class _Search:
     goal: Goal
     calibration: Calibration
     judge: Judge | None
-    level: int
     seed: int
     threads: int | None
     on_progress: Callable[[Progress], None] | None
@@ -248,7 +245,7 @@ class _Search:
             threads=self.threads,
             on_progress=relay,
         )
-        size = container.write_to(cast(Any, _Counter()), packed, level=self.level)
+        size = container.write_to(cast(Any, _Counter()), packed)
         comparison = None if self.judge is None else self.judge(packed)
         trial = Trial(knob, factors, packed, size, comparison)
         self.trials.append(trial)
@@ -320,9 +317,7 @@ class _Search:
             slope = -0.5 if self.goal.size is not None else 2.0
             x = points[0][0] - points[0][1] / slope if points else (low + high) / 2
         else:
-            (x0, y0), (x1, y1) = sorted(
-                sorted(points, key=lambda point: abs(point[1]))[:2]
-            )
+            (x0, y0), (x1, y1) = sorted(sorted(points, key=lambda point: abs(point[1]))[:2])
             x = x1 - y1 * (x1 - x0) / (y1 - y0) if y1 != y0 else (low + high) / 2
         if self.goal.size is not None:
             # Aim below the limit: a file that is a little smaller meets it.

@@ -58,7 +58,8 @@ def apply_recipe(
     net : the network.
     recipe : the name of a preset, the path of a recipe file, or a Recipe.
     data : images to calibrate on, as they are fed to the net's first input: float32 (N, C, H, W),
-        or an iterable of such batches; or a Calibration, which keeps what was gathered. Only some methods need them; labels are never needed.
+        or an iterable of such batches; or a Calibration of them. Only some methods need
+        them; labels are never needed.
     threads : most threads of what runs in parallel; None means all cores of the process.
 
     Raises
@@ -75,7 +76,7 @@ def apply_recipe(
         check_finite(net)
     run = _Run(
         net.copy(),
-        data if data is None or isinstance(data, Calibration) else Calibration(net, data),
+        _calibration(net, data),
         seed,
         threads or thread_count(),
         on_progress,
@@ -92,6 +93,12 @@ def apply_recipe(
     if run.facts:
         result.notes["facts"] = run.facts
     return result
+
+
+def _calibration(net: Net, data: Images | Calibration | None) -> Calibration | None:
+    if data is None or isinstance(data, Calibration):
+        return data
+    return Calibration(net, data)
 
 
 @dataclass

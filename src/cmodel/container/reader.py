@@ -13,9 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from cmodel.container import layout
 from cmodel.container.directory import MEAN_IMAGE_NAME, StoredTensor, read_directory
 from cmodel.container.manifest import (

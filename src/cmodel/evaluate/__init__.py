@@ -2,17 +2,29 @@
 
 from cmodel.evaluate.accuracy import Evaluation, Progress, evaluate
 from cmodel.evaluate.comparison import Comparison, compare, divergences, paired_interval
+from cmodel.evaluate.difference import (
+    THRESHOLD,
+    BlobDifference,
+    Difference,
+    ParameterDifference,
+    difference,
+)
 from cmodel.evaluate.prediction import Prediction, predict
 from cmodel.evaluate.runner import Runner
 from cmodel.evaluate.scoring import outputs
 
 __all__ = [
+    "THRESHOLD",
+    "BlobDifference",
     "Comparison",
+    "Difference",
     "Evaluation",
+    "ParameterDifference",
     "Prediction",
     "Progress",
     "Runner",
     "compare",
+    "difference",
     "divergences",
     "evaluate",
     "outputs",
