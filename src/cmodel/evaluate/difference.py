@@ -118,7 +118,7 @@ def difference(
                 _add(sums, name, one[name], two[name])
         for i, blobs in enumerate((one, two)):
             output = outputs[i]
-            if output in blobs:
+            if output is not None and output in blobs:
                 scores[i].append(blobs[output])
         done += len(x)
         if on_progress is not None:
