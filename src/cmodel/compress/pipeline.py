@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
@@ -15,9 +15,11 @@ from cmodel.blas import limit_threads
 from cmodel.compress.recipe import DEFAULT_PRESET, Recipe, Step, resolve_recipe
 from cmodel.compress.registry import Facts, Method, Rewrite, RewriteTask, Task
 from cmodel.compress.selectors import Target, matches_any, targets_of
+from cmodel.compress.sensitivity import output_sensitivities
 from cmodel.compress.statistics import (
     MAX_BYTES,
     Calibration,
+    Doubles,
     Statistics,
     bytes_of_gram,
     gather,
@@ -112,6 +114,7 @@ class _Run:
     on_progress: Callable[[Progress], None] | None
     reference: Net
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sensitivities: dict[str, Doubles] = field(default_factory=dict)
     done: int = 0
     total: int = 0
 
@@ -127,6 +130,7 @@ class _Run:
                 chosen = _select_ahead(self.net, steps[number:])
                 later = len(steps) - number - len(chosen)
                 self.total = self.done + sum(len(targets) for targets in chosen) + later
+                self._judge(steps[number:], chosen)
             targets = chosen.pop(0)
             # After the method's module has loaded its libraries: only loaded ones are limited.
             with limit_threads(self.threads):
@@ -224,7 +228,31 @@ class _Run:
         if self.calibration is None:
             raise AssertionError("statistics are gathered after the check for data")
         self._tell(f"calibrating {', '.join(names)}")
-        return gather(self.net, names, self.calibration, reference=reference, threads=self.threads)
+        found = gather(self.net, names, self.calibration, reference=reference, threads=self.threads)
+        return {
+            name: replace(entry, sensitivity=self.sensitivities.get(name))
+            for name, entry in found.items()
+        }
+
+    def _judge(self, steps: Sequence[Step], chosen: Sequence[Sequence[Target]]) -> None:
+        """Estimate the sensitivities to all parameters for which one of the steps needs them."""
+        names = {
+            target.name: None
+            for step, targets in zip(steps, chosen, strict=False)
+            for target in targets
+            if "sensitivity" in self._needs(step, step.options_for(target))
+        }
+        self.sensitivities = {}
+        if names and self.calibration is not None:
+            self._tell(f"sensitivities of {len(names)} parameters")
+            self.sensitivities = output_sensitivities(
+                self.net,
+                list(names),
+                self.calibration,
+                seed=self.seed,
+                threads=self.threads,
+                on_progress=lambda images: self._tell(f"sensitivities, {images} images"),
+            )
 
     def _needs(self, step: Step, options: Any) -> frozenset[str]:
         self._check_data(step, options)

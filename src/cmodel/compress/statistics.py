@@ -43,8 +43,8 @@ class Statistics:
     mean : E[x], float64 (G, K).
     cross : E[y xᵀ], float64 (G, K, K), where y is the same patch in the net as it was before the
         step; None where it was not asked for.
-    sensitivity : E[(dL/dy)²] of the outputs y, float64 (outputs,), L the loss; None where it was
-        not asked for.
+    sensitivity : of the net's output to each of the layer's, float64 (outputs,), as
+        `output_sensitivities` gives it; None where it was not asked for.
     """
 
     count: int

@@ -8,7 +8,8 @@ from tests.nets import make_net
 from tests.unit.compress.nets import CONV, filled, images, run
 
 from cmodel.compress import MODULES, Outcome, compress, method, parse_recipe, registry, statistics
-from cmodel.compress.registry import GRAM, GRAM_AND_CROSS
+from cmodel.compress.registry import GRAM, GRAM_AND_CROSS, GRAM_AND_SENSITIVITY
+from cmodel.compress.sensitivity import output_sensitivities
 from cmodel.compress.statistics import Calibration, gather
 from cmodel.errors import DataError, LimitError, RecipeError
 from cmodel.tensors import Dense
@@ -196,6 +197,17 @@ def test_error_correction_gathers_behind_what_is_compressed_already(probe):
     for i, name in enumerate(seen):
         assert np.allclose(seen[name].gram, before[name].gram * 4**i, rtol=1e-5)
         assert np.allclose(seen[name].cross, before[name].gram * 2**i, rtol=1e-5)
+
+
+def test_sensitivities_are_those_of_the_net_before_the_steps(probe):
+    seen = probe(GRAM_AND_SENSITIVITY)
+    net, x = filled(CONV), images(filled(CONV))
+    told = []
+    compress(net, parse_recipe(STEP + STEP, "r"), data=x, on_progress=told.append)
+    before = output_sensitivities(net, list(seen), Calibration(net, x))
+    assert list(seen) == ["conv1/0", "conv2/0", "conv3/0", "fc/0"]
+    assert all((seen[name].sensitivity == before[name]).all() for name in seen)
+    assert sum(event.what == "sensitivities, 20 images" for event in told) == 1
 
 
 def test_without_data_it_says_what_to_do(probe):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cmodel.compress import feedback
 from cmodel.compress.matrix import Doubles, from_rows, to_rows
 from cmodel.compress.options import check_bool, check_choice, check_int, check_number
-from cmodel.compress.registry import GRAM, Needs, Outcome, Task, method
+from cmodel.compress.registry import GRAM, GRAM_AND_SENSITIVITY, Needs, Outcome, Task, method
 from cmodel.compress.values import unquantized
 from cmodel.errors import RecipeError
 from cmodel.net import Layer
@@ -66,7 +66,7 @@ class Options:
 
 
 def _needs(options: Options) -> Needs:
-    return GRAM if options.knob is None else frozenset({"gram", "sensitivity"})
+    return GRAM if options.knob is None else GRAM_AND_SENSITIVITY
 
 
 @method("quantize.rdo", Options, needs=_needs)
