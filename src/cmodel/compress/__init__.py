@@ -8,7 +8,8 @@ from types import ModuleType
 
 from cmodel.compress.automatic import Parts, compress, default_recipe, parts_of
 from cmodel.compress.budget import Found, Goal, Judge, Trial, search
-from cmodel.compress.pipeline import Progress, apply_recipe, check_finite
+from cmodel.compress.mean_image import MeanChoice, choose_mean
+from cmodel.compress.pipeline import Progress, apply_recipe, check_finite, compress
 from cmodel.compress.recipe import (
     DEFAULT_PRESET,
     Recipe,
@@ -40,6 +41,7 @@ __all__ = [
     "Found",
     "Goal",
     "Judge",
+    "MeanChoice",
     "Method",
     "Outcome",
     "Parts",
@@ -53,6 +55,7 @@ __all__ = [
     "Trial",
     "apply_recipe",
     "check_finite",
+    "choose_mean",
     "compress",
     "default_recipe",
     "find_method",

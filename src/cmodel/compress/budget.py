@@ -35,8 +35,8 @@ from cmodel.net import Net
 from cmodel.tensors import Form
 
 KNOB_METHOD = "quantize.rdo"
-START = 0.1
-LEAST, MOST = 1e-4, 30.0
+START = 0.001
+LEAST, MOST = 1e-7, 30.0
 # A size is met when it is missed from below by no more than this part.
 SLACK = 0.01
 # Knobs nearer than this factor to each other are not told apart.

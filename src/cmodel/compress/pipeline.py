@@ -22,6 +22,7 @@ from cmodel.compress.statistics import (
     Doubles,
     Statistics,
     bytes_of_gram,
+    digest_of,
     gather,
 )
 from cmodel.errors import RecipeError, UsageError, WeightsError, did_you_mean
@@ -227,8 +228,17 @@ class _Run:
     def _gather(self, names: list[str], reference: Net | None = None) -> dict[str, Statistics]:
         if self.calibration is None:
             raise AssertionError("statistics are gathered after the check for data")
+        calibration = self.calibration
         self._tell(f"calibrating {', '.join(names)}")
-        found = gather(self.net, names, self.calibration, reference=reference, threads=self.threads)
+
+        def compute() -> dict[str, Statistics]:
+            return gather(self.net, names, calibration, reference=reference, threads=self.threads)
+
+        if reference is None:
+            size = sum(bytes_of_gram(self.net, name, False) for name in names)
+            found = calibration.remembered(("gram", digest_of(self.net), *names), size, compute)
+        else:
+            found = compute()
         return {
             name: replace(entry, sensitivity=self.sensitivities.get(name))
             for name, entry in found.items()
@@ -243,16 +253,23 @@ class _Run:
             if "sensitivity" in self._needs(step, step.options_for(target))
         }
         self.sensitivities = {}
-        if names and self.calibration is not None:
-            self._tell(f"sensitivities of {len(names)} parameters")
-            self.sensitivities = output_sensitivities(
+        calibration = self.calibration
+        if not names or calibration is None:
+            return
+        self._tell(f"sensitivities of {len(names)} parameters")
+
+        def compute() -> dict[str, Doubles]:
+            return output_sensitivities(
                 self.net,
                 list(names),
-                self.calibration,
+                calibration,
                 seed=self.seed,
                 threads=self.threads,
                 on_progress=lambda images: self._tell(f"sensitivities, {images} images"),
             )
+
+        key = ("sensitivity", digest_of(self.net), self.seed, *names)
+        self.sensitivities = calibration.remembered(key, 0, compute)
 
     def _needs(self, step: Step, options: Any) -> frozenset[str]:
         self._check_data(step, options)

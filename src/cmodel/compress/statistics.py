@@ -8,9 +8,11 @@ the (input channels / G, kernel height, kernel width) values under the kernel, i
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from math import prod
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +23,14 @@ from cmodel.net import Layer, Net, Shape, Shapes, infer_shapes, unfolded
 from cmodel.net.shapes.rule import canonical_axis, text
 from cmodel.net.shapes.windows import convolution_window, convolved_size
 
+T = TypeVar("T")
 Array = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 # Most bytes of the matrices that are gathered in one pass.
 MAX_BYTES = 2 << 30
+# Most bytes of results that are kept for a net that comes again.
+MAX_KEPT = 1 << 30
 # An image gives at most so many patches, chosen at random: neighbours tell nearly the same.
 MAX_PATCHES = 1024
 _ACTIVATION_BYTES = 256 << 20
@@ -57,7 +62,8 @@ class Statistics:
 class Calibration:
     """Images as they are fed: one float32 array (N, C, H, W), or batches of them.
 
-    An iterator is read into memory; any other iterable is read anew for each pass.
+    An iterator is read into memory; any other iterable is read anew for each pass. What was found
+    out about a net is kept, up to MAX_KEPT bytes: a search asks for the same again and again.
 
     Raises
     ------
@@ -68,6 +74,8 @@ class Calibration:
         if not net.inputs:
             raise DataError("the net has no input to feed calibration images to")
         self.blob, self._declared = next(iter(net.inputs.items()))
+        self._kept: dict[Hashable, Any] = {}
+        self._room = MAX_KEPT
         if isinstance(data, np.ndarray):
             self._data: Iterable[Array] = [data]
         else:
@@ -76,6 +84,16 @@ class Calibration:
         if first is None:
             raise DataError("the calibration data holds no image")
         self.shape: Shape = first.shape[1:]
+
+    def remembered(self, key: Hashable, size: int, compute: Callable[[], T]) -> T:
+        """Return what `compute` gave for this key before, or now; it takes about `size` bytes."""
+        if key in self._kept:
+            return cast(T, self._kept[key])
+        value = compute()
+        if size <= self._room:
+            self._room -= size
+            self._kept[key] = value
+        return value
 
     def batches(self, size: int) -> Iterator[Array]:
         """Yield batches of at most `size` images, float32."""
@@ -171,6 +189,19 @@ def gather(
                 for bottom in walk.layer(layer.key).bottoms:
                     _add(entry, layer, blobs[bottom], others[bottom], rng)
     return {name: _finished(entry) for name, entry in sums.items()}
+
+
+def digest_of(net: Net) -> bytes:
+    """Return a hash of all that a net computes with: its layers and its parameters' values."""
+    found = sha256()
+    for layer in net.layers:
+        found.update(layer.param.SerializeToString(deterministic=True))
+        found.update("\0".join((layer.key, *layer.parameters)).encode())
+    for name in net.parameters:
+        values = np.ascontiguousarray(net.parameters[name].to_dense())
+        found.update(f"{name}\0{values.shape}\0".encode())
+        found.update(values.reshape(-1).view(np.uint8).data)
+    return found.digest()
 
 
 def bytes_of_gram(net: Net, name: str, cross: bool) -> int:
