@@ -9,7 +9,7 @@ from types import ModuleType
 from cmodel.compress.automatic import Parts, compress, default_recipe, parts_of
 from cmodel.compress.budget import Found, Goal, Judge, Trial, search
 from cmodel.compress.mean_image import MeanChoice, choose_mean
-from cmodel.compress.pipeline import Progress, apply_recipe, check_finite, compress
+from cmodel.compress.pipeline import Progress, apply_recipe, check_finite
 from cmodel.compress.recipe import (
     DEFAULT_PRESET,
     Recipe,
