@@ -267,6 +267,12 @@ static size_t read_head(const uint8_t *src, size_t size, unsigned item, size_t c
     return at;
 }
 
+size_t cm_context_columns(const uint8_t *src, size_t size, unsigned item, size_t count) {
+    cm_context matrix;
+    cm_fault fault;
+    return count && read_head(src, size, item, count, &matrix, &fault) ? matrix.columns : 0;
+}
+
 cm_status cm_context_decode(const uint8_t *src, size_t size, void *ints, unsigned item, size_t count,
                             cm_fault *fault) {
     if (!count) return size ? cm_fail(fault, CM_CORRUPT, 0, "bytes after its end") : CM_OK;

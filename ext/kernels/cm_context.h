@@ -21,7 +21,10 @@ typedef struct {
 cm_status cm_context_encode(const cm_context *matrix, const void *ints, unsigned item, size_t count,
                             uint8_t **data, size_t *size);
 
-/* Reads `count` integers of `item` bytes. Beside them it takes 20 bytes a column, at most `count`
+/* The columns that the head of a stream of `count` integers states; 0 where it is damaged. */
+size_t cm_context_columns(const uint8_t *src, size_t size, unsigned item, size_t count);
+
+/* Reads `count` integers of `item` bytes. Beside them it takes 16 bytes a column, at most `count`
  * columns; its time is bounded by `count`, and by `size` at about 10 ms a byte. */
 cm_status cm_context_decode(const uint8_t *src, size_t size, void *ints, unsigned item, size_t count,
                             cm_fault *fault);

@@ -61,3 +61,39 @@ uint32_t cm_index_max(const void *index, unsigned item, size_t count, int thread
     }
     return largest;
 }
+
+/* src/cmodel/tensors/trellis.py says what these mean. */
+static const uint8_t next_state[8][2] = {{0, 2}, {5, 7}, {1, 3}, {6, 4},
+                                         {2, 0}, {4, 6}, {3, 1}, {7, 5}};
+
+static inline int level_of(int k, unsigned *state) {
+    int quantizer = *state & 1;
+    *state = next_state[*state][k & 1];
+    return 2 * k - quantizer * ((k > 0) - (k < 0));
+}
+
+static void decode_trellis_row(const float *scales, const void *ints, unsigned item, size_t run,
+                               size_t from, size_t to, float *out) {
+    unsigned state = 0;
+    while (from < to) {
+        size_t group = from / run, end = (group + 1) * run < to ? (group + 1) * run : to;
+        float scale = scales[group];
+        /* A product of -0 becomes +0. */
+        if (item == 1)
+            for (; from < end; from++)
+                out[from] = (float)level_of(((const int8_t *)ints)[from], &state) * scale + 0.0f;
+        else
+            for (; from < end; from++)
+                out[from] = (float)level_of(((const int16_t *)ints)[from], &state) * scale + 0.0f;
+    }
+}
+
+void cm_trellis_decode(const float *scales, const void *ints, unsigned item, size_t run, size_t rows,
+                       size_t columns, int threads, float *out) {
+    (void)threads;
+    CM_PARALLEL_FOR(threads)
+    for (ptrdiff_t row = 0; row < (ptrdiff_t)rows; row++) {
+        size_t from = (size_t)row * columns;
+        decode_trellis_row(scales, ints, item, run, from, from + columns, out);
+    }
+}

@@ -14,3 +14,14 @@ def codebook_decode(
 
     Raises ValueError where an index is out of range, or the sizes do not fit.
     """
+
+def trellis_decode(
+    scales: NDArray[np.float32],
+    ints: NDArray[np.int8] | NDArray[np.int16],
+    threads: int,
+    out: NDArray[np.float32],
+) -> None:
+    """Set out[i] = scales[i // (n / groups)] * level i, rounded once; ints are (rows, columns).
+
+    Levels are those of `cmodel.tensors.trellis.levels`. Raises ValueError where sizes do not fit.
+    """

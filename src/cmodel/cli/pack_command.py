@@ -51,6 +51,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--preset", metavar="P", help="a recipe by name (default: rdo with images, linear8 without)"
     )
     how.add_argument("--recipe", metavar="R", help="a recipe file (TOML)")
+    parser.add_argument(
+        "--coding-level",
+        type=int,
+        choices=range(1, 10),
+        default=6,
+        metavar="1..9",
+        help="bounds the time of decoding: 1 and 2 use fast coders only, 9 the smallest whatever "
+        "they take; between them, the smallest while the file decodes in 50 ms (default 6)",
+    )
     parser.add_argument("--class-names", metavar="F", help="text file, one class name a line")
     parser.add_argument(
         "--notes",
@@ -140,12 +149,15 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
                 images.goal,
                 data=images.needed(),
                 judge=images.judge(),
+                level=args.coding_level,
                 seed=args.seed,
                 on_progress=tell,
             )
             packed = found.best.net
             packed.notes["search"] = automatic.facts_of(found, images.goal)
-    with container.stored(packed, output, keep=not args.dry_run, notes=args.notes) as path:
+    with container.stored(
+        packed, output, keep=not args.dry_run, level=args.coding_level, notes=args.notes
+    ) as path:
         stored = container.Container(path, max_memory=args.max_memory)
         with terminal.progress("measuring") as update:
             comparison = images.report(stored.net(), update)

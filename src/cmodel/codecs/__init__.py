@@ -1,6 +1,6 @@
 """Codecs: integer arrays to bytes and back, lossless and the same on every machine."""
 
-from cmodel.codecs import bitpack, huffman, mask, planes, rans, relindex, split
+from cmodel.codecs import bitpack, context, huffman, mask, planes, rans, relindex, split
 from cmodel.codecs.streams import (
     CODERS,
     WORD_CODERS,
@@ -16,6 +16,7 @@ __all__ = [
     "WORD_CODERS",
     "Encoded",
     "bitpack",
+    "context",
     "decode_ints",
     "decode_words",
     "encode_ints",

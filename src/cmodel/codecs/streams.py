@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
-from cmodel.codecs import bitpack, huffman, planes, rans, split
+from cmodel.codecs import bitpack, context, huffman, planes, rans, split
+from cmodel.codecs.context import Matrix
 from cmodel.codecs.types import ALPHABET, Buffer, Unsigned, contiguous, native, octets
 from cmodel.errors import BadStream
 
@@ -29,24 +30,28 @@ class Encoded:
 _Coders = Collection[str]
 
 
-def _packed(ints: Unsigned, _: _Coders) -> Encoded:
+def _packed(ints: Unsigned, _: _Coders, __: Matrix | None) -> Encoded:
     width = bitpack.width_of(ints)
     return Encoded("packed", width, bitpack.encode(ints, width))
 
 
-def _huffman(ints: Unsigned, _: _Coders) -> Encoded | None:
+def _huffman(ints: Unsigned, _: _Coders, __: Matrix | None) -> Encoded | None:
     return Encoded("huffman", 0, huffman.encode(ints)) if _is_symbols(ints) else None
 
 
-def _rans(ints: Unsigned, _: _Coders) -> Encoded | None:
+def _rans(ints: Unsigned, _: _Coders, __: Matrix | None) -> Encoded | None:
     return Encoded("rans", 0, rans.encode(ints)) if _is_symbols(ints) else None
 
 
-def _split(ints: Unsigned, coders: _Coders) -> Encoded | None:
+def _split(ints: Unsigned, coders: _Coders, _: Matrix | None) -> Encoded | None:
     if ints.itemsize == 1:  # its alphabet has a table that is small beside what splitting it loses
         return None
     high = [name for name in split.CODERS if name in coders] or split.CODERS
     return Encoded("split", 0, split.encode(ints, coders=high))
+
+
+def _context(ints: Unsigned, _: _Coders, matrix: Matrix | None) -> Encoded | None:
+    return None if matrix is None else Encoded("context", 0, context.encode(ints, matrix))
 
 
 def _is_symbols(ints: Unsigned) -> bool:
@@ -54,26 +59,30 @@ def _is_symbols(ints: Unsigned) -> bool:
 
 
 # Of equally small streams the first one here is taken.
-_ENCODERS: dict[str, Callable[[Unsigned, _Coders], Encoded | None]] = {
+_ENCODERS: dict[str, Callable[[Unsigned, _Coders, Matrix | None], Encoded | None]] = {
     "packed": _packed,
     "huffman": _huffman,
     "rans": _rans,
     "split": _split,
+    "context": _context,
 }
 CODERS = tuple(_ENCODERS)
 WORD_CODERS = ("raw", "planes")
 
 
-def encode_ints(ints: Unsigned, *, coders: Collection[str] = CODERS) -> Encoded:
+def encode_ints(
+    ints: Unsigned, *, coders: Collection[str] = CODERS, matrix: Matrix | None = None
+) -> Encoded:
     """Code a 1-D uint8 or uint16 array with that of `coders` that takes the fewest bytes.
 
     Of equally small streams it is the first in the order of `CODERS`. "split" codes uint16, with
-    that of huffman and rans that is among `coders`, or else with either. Raises ValueError where no
-    coder of `coders` can code them (huffman and rans end at 2047).
+    that of huffman and rans that is among `coders`, or else with either. "context" codes what
+    `matrix` says how to. Raises ValueError where no coder of `coders` can code them (huffman and
+    rans end at 2047).
     """
     _check_coders(coders, CODERS)
     ints = contiguous(ints, np.uint8, np.uint16)
-    tried = [encode(ints, coders) for name, encode in _ENCODERS.items() if name in coders]
+    tried = [encode(ints, coders, matrix) for name, encode in _ENCODERS.items() if name in coders]
     streams = [stream for stream in tried if stream is not None]
     if not streams:
         raise ValueError(f"none of the coders {', '.join(coders) or '(none)'} can code the stream")
@@ -100,6 +109,8 @@ def decode_ints(
             return huffman.decode(data, count, kind, threads)
         case "rans":
             return rans.decode(data, count, kind, threads)
+        case "context":
+            return context.decode(data, count, kind)
         case _:
             return split.decode(data, count, kind, threads)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cmodel import container
 from cmodel.compress.budget import Found, Goal, Judge, search
 from cmodel.compress.pipeline import Images, Progress, apply_recipe
 from cmodel.compress.recipe import DEFAULT_PRESET, Recipe, load_preset, resolve_recipe
@@ -87,6 +88,7 @@ def compress(
     size: int | None = None,
     max_loss: float | None = None,
     max_kl: float | None = None,
+    level: int = container.DEFAULT_LEVEL,
     seed: int = 0,
     threads: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -110,6 +112,7 @@ def compress(
     size : bytes that the file has at most.
     max_loss, max_kl : points of accuracy lost, or mean KL(original || result) in nats, at most. Two
         thirds of the images decide (one to calibrate, one to select); the rest is left untouched.
+    level : of the container whose bytes are counted, see `cmodel.container.levels`.
     threads : most threads of what runs in parallel; None means all cores of the process.
 
     Raises
@@ -144,6 +147,7 @@ def compress(
         goal,
         data=images[parts.calibrate],
         judge=judge,
+        level=level,
         seed=seed,
         threads=threads,
         on_progress=on_progress,

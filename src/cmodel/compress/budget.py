@@ -179,6 +179,7 @@ def search(
     *,
     data: FloatArray | Iterable[FloatArray],
     judge: Judge | None = None,
+    level: int = container.DEFAULT_LEVEL,
     seed: int = 0,
     threads: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -190,6 +191,7 @@ def search(
     data : images to calibrate on, as `apply_recipe` takes them; none of the judge's.
     judge : what measures loss and KL. A size alone needs none; with one, the layers' shares are
         measured too.
+    level : of the container whose bytes are counted, see `cmodel.container.levels`.
 
     Raises
     ------
@@ -205,7 +207,7 @@ def search(
     if judge is None and goal.size is None:
         raise UsageError("a loss or a KL is measured on images: there are none to judge by")
     calibration = data if isinstance(data, Calibration) else Calibration(net, data)
-    run = _Search(net, recipe, goal, calibration, judge, seed, threads, on_progress)
+    run = _Search(net, recipe, goal, calibration, judge, level, seed, threads, on_progress)
     best = run.bisect({}, START)
     if judge is not None and run.meets(best):
         factors = run.shares(best)
@@ -222,6 +224,7 @@ class _Search:
     goal: Goal
     calibration: Calibration
     judge: Judge | None
+    level: int
     seed: int
     threads: int | None
     on_progress: Callable[[Progress], None] | None
@@ -245,7 +248,7 @@ class _Search:
             threads=self.threads,
             on_progress=relay,
         )
-        size = container.write_to(cast(Any, _Counter()), packed)
+        size = container.write_to(cast(Any, _Counter()), packed, level=self.level)
         comparison = None if self.judge is None else self.judge(packed)
         trial = Trial(knob, factors, packed, size, comparison)
         self.trials.append(trial)
@@ -356,8 +359,8 @@ class _Search:
             alone = base.copy()
             alone.parameters[name] = best.net.parameters[name]
             kl = judge(alone).kl
-            spent = size_of_form(cast(Form, best.net.parameters[name]))
-            change = spent - size_of_form(cast(Form, other.net.parameters[name]))
+            spent = self._bytes(best, name)
+            change = spent - self._bytes(other, name)
             slope = -change / log(best.knob / other.knob)
             if isfinite(kl) and kl > 0 and slope > 0:
                 ratios[name] = (kl, slope)
@@ -372,6 +375,9 @@ class _Search:
             layers[name]: exp(min(max(value - centre, -limit), limit))
             for name, value in wanted.items()
         }
+
+    def _bytes(self, trial: Trial, name: str) -> int:
+        return size_of_form(cast(Form, trial.net.parameters[name]), level=self.level)
 
     def _before_quantization(self) -> Net:
         """Return the net as the first step with the knob finds it."""

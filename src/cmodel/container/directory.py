@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cmodel.container.forms import Stored, read_form, read_shape, write_form
+from cmodel.container.form_writer import write_form
+from cmodel.container.forms import Stored, read_form, read_shape
 from cmodel.container.streams import Cursor, Sink
 from cmodel.container.varints import ByteReader, ByteWriter
 from cmodel.errors import BadManifest, LimitMemory

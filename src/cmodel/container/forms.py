@@ -1,7 +1,7 @@
-"""Tensor forms <-> the tensor directory and its streams (specification, section 5).
+"""The tensor directory and its streams -> tensor forms (specification, section 5).
 
-`write_form` describes a form and writes its streams. `read_form` reads a description without
-touching a stream: it gives a `Stored` form, which knows its facts and decodes on demand.
+`read_form` reads a description without touching a stream: it gives a `Stored` form, which knows its
+facts and decodes on demand. `cmodel.container.form_writer` writes them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmodel.codecs import mask, relindex
-from cmodel.container.streams import Cursor, Ints, Sink, Source, StreamRef, Words, planes_of
+from cmodel.container.streams import Cursor, Ints, Source, StreamRef, Words
 from cmodel.errors import BadManifest, BadStream, UnknownFeature
 from cmodel.net import Shape
 from cmodel.tensors import (
@@ -26,25 +26,25 @@ from cmodel.tensors import (
     Linear,
     Product,
     Sparse,
+    Trellis,
     size_of,
 )
+from cmodel.tensors.trellis import STATES
 
-DENSE, CODEBOOK, LINEAR, SPARSE, PRODUCT, HASHED = range(6)
+DENSE, CODEBOOK, LINEAR, SPARSE, PRODUCT, HASHED, TRELLIS = range(7)
 MAX_DIMENSIONS = 32
 MAX_ELEMENTS = 1 << 40
 MAX_ZERO = 1 << 23
 MAX_BUCKETS = (1 << 32) - 1
 
 # Variant numbers of the types, in the order of the specification.
-_FLOATS: list[np.dtype[Any]] = [np.dtype(np.float32), np.dtype(np.float16), np.dtype(np.uint16)]
+FLOATS: list[np.dtype[Any]] = [np.dtype(np.float32), np.dtype(np.float16), np.dtype(np.uint16)]
 _FLOAT_NAMES = ["f32", "f16", "bf16"]
-_INTS: list[np.dtype[Any]] = [np.dtype(t) for t in (np.int8, np.uint8, np.int16, np.uint16)]
+INTS: list[np.dtype[Any]] = [np.dtype(t) for t in (np.int8, np.uint8, np.int16, np.uint16)]
 _U8 = np.dtype(np.uint8)
 _U16 = np.dtype(np.uint16)
 
-_RELATIVE = 0
-# Larger arrays of floats stay as they are, so that they can be mapped.
-PLANES_UP_TO = 1 << 16
+RELATIVE = 0
 
 Facts = dict[str, Any]
 
@@ -54,154 +54,9 @@ def index_type(entries: int) -> np.dtype[Any]:
     return _U8 if entries <= 256 else _U16
 
 
-def _unsigned(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def unsigned_of(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the unsigned type of the size of an integer type."""
     return _U8 if dtype.itemsize == 1 else _U16
-
-
-# Writing
-
-
-def write_form(form: Form, sink: Sink) -> None:
-    """Describe `form` in the directory of `sink` and write its streams."""
-    match form:
-        case Dense():
-            _write_dense(form, sink)
-        case Codebook():
-            _kind(sink, CODEBOOK, int(form.groups != 1))
-            if form.groups != 1:
-                sink.directory.varint(form.groups)
-            sink.directory.varint(form.entries)
-            write_form(form.centroids, sink)
-            sink.ints(form.indices.astype(index_type(form.entries), copy=False))
-        case Linear():
-            _write_linear(form, sink)
-        case Sparse():
-            _write_sparse(form, sink)
-        case Product():
-            _write_product(form, sink)
-        case Hashed():
-            _kind(sink, HASHED, int(form.signed))
-            sink.directory.varint(form.buckets.shape[0])
-            sink.directory.word(form.seed)
-            write_form(form.buckets, sink)
-
-
-def _kind(sink: Sink, kind: int, variant: int) -> None:
-    sink.directory.byte(kind | variant << 4)
-
-
-def _write_dense(form: Dense, sink: Sink) -> None:
-    kind = _FLOATS.index(form.values.dtype)
-    planes = planes_of(form.values) if form.values.size <= PLANES_UP_TO else None
-    _kind(sink, DENSE, kind | (planes is not None) << 2)
-    if planes is not None:
-        sink.opaque(planes)
-    else:
-        little = form.values.dtype.newbyteorder("<")
-        sink.raw(form.values.astype(little, copy=False).tobytes())
-
-
-def _write_linear(form: Linear, sink: Sink) -> None:
-    grouped, shifted = form.groups != 1, bool(form.zeros.any())
-    _kind(sink, LINEAR, _INTS.index(form.ints.dtype) | grouped << 2 | shifted << 3)
-    if grouped:
-        sink.directory.varint(form.groups)
-    lowest = int(form.ints.min()) if form.ints.size else 0
-    sink.directory.zigzag(lowest)
-    write_form(form.scales, sink)
-    if shifted:
-        # Two halves: a zero has up to 24 bits.
-        base = int(form.zeros.min())
-        sink.directory.zigzag(base)
-        above = (form.zeros - base).astype(np.uint32)
-        sink.ints((above & 0xFFFF).astype(np.uint16))
-        sink.ints((above >> 16).astype(np.uint16))
-    dtype = _unsigned(form.ints.dtype)
-    sink.ints((form.ints.astype(np.int32) - lowest).astype(dtype))
-
-
-def _write_sparse(form: Sparse, sink: Sink) -> None:
-    height, width = form.block
-    blocked = form.block != (1, 1)
-    ways = [way(form, sink) for way in (_relative_index, _bitmap, _mask)]
-    sizes = [way.size + len(way.directory.bytes()) if way else None for way in ways]
-    coder = min((size, number) for number, size in enumerate(sizes) if size is not None)[1]
-    _kind(sink, SPARSE, int(blocked) | coder << 1)
-    if blocked:
-        sink.directory.varint(height)
-        sink.directory.varint(width)
-    sink.directory.varint(form.positions.size)
-    chosen = ways[coder]
-    if coder == _RELATIVE:
-        # Coded again, because only now it is sure that its table comes into the file.
-        chosen = _relative_index(form, sink, final=True)
-    if chosen is not None:
-        sink.take(chosen)
-    write_form(form.values, sink)
-
-
-def _blocks(form: Sparse) -> tuple[int, int]:
-    """Rows and columns of the grid of blocks."""
-    rows = (form.shape[0] if form.shape else 1) // form.block[0]
-    total = size_of(form.shape) // (form.block[0] * form.block[1])
-    return rows, total // rows if rows else 0
-
-
-def _relative_index(form: Sparse, sink: Sink, *, final: bool = False) -> Sink:
-    rows, columns = _blocks(form)
-    index = sink.beside() if final else Sink(sink.coders)
-    bits = relindex.best_width(form.positions, rows * columns)
-    symbols = relindex.encode(form.positions, rows * columns, bits)
-    index.directory.varint(bits)
-    index.directory.varint(symbols.size)
-    index.ints(symbols)
-    return index
-
-
-def _bitmap(form: Sparse, sink: Sink) -> Sink:
-    rows, columns = _blocks(form)
-    index = sink.beside()
-    bits = np.zeros(rows * columns, np.uint8)
-    bits[form.positions] = 1
-    index.raw(np.packbits(bits, bitorder="little").tobytes())
-    return index
-
-
-def _mask(form: Sparse, sink: Sink) -> Sink | None:
-    rows, columns = _blocks(form)
-    if "mask" not in sink.position_coders or rows * columns > mask.MAX_SIZE:
-        return None
-    index = sink.beside()
-    index.opaque(mask.encode(form.positions, rows, columns, periods=_periods(form)))
-    return index
-
-
-def _periods(form: Sparse) -> list[int]:
-    """Distances at which elements resemble each other: none, and a filter's size."""
-    kernel = size_of(form.shape[2:])
-    is_filter = len(form.shape) > 2 and form.block == (1, 1)
-    return [0, kernel] if is_filter and 1 < kernel <= _blocks(form)[1] else [0]
-
-
-def _write_product(form: Product, sink: Sink) -> None:
-    stages, books, entries, dimension = form.codebooks.shape
-    spaces = form.codes.shape[2]
-    permuted = form.axes != tuple(range(len(form.axes)))
-    rotated = form.rotation is not None
-    shared = books == 1 and spaces > 1
-    _kind(sink, PRODUCT, int(permuted) | rotated << 1 | shared << 2)
-    if permuted:
-        for axis in form.axes:
-            sink.directory.varint(axis)
-    for number in (stages, spaces, entries, dimension):
-        sink.directory.varint(number)
-    write_form(form.codebooks, sink)
-    sink.ints(form.codes.astype(index_type(entries), copy=False))
-    if form.rotation is not None:
-        write_form(Dense(form.rotation), sink)
-
-
-# Reading
 
 
 @dataclass(frozen=True)
@@ -217,7 +72,7 @@ class StoredDense:
 
     def facts(self) -> Facts:
         """Return what the directory says of it."""
-        return {"form": f"dense {_FLOAT_NAMES[_FLOATS.index(self.words.dtype)]}"}
+        return {"form": f"dense {_FLOAT_NAMES[FLOATS.index(self.words.dtype)]}"}
 
     def decode(self, source: Source) -> Dense:
         """Decode it."""
@@ -283,21 +138,14 @@ class StoredLinear:
 
     def decode(self, source: Source) -> Linear:
         """Decode it."""
-        scales = self.scales.decode(source)
-        if not np.isfinite(scales.to_dense()).all():
-            raise BadStream("a scale is not finite")
+        scales = _decode_scales(self.scales, source)
         zeros = np.zeros(self.scales.shape, np.int64)
         if self.zeros is not None:
             low, high = (source.ints(half).astype(np.int64) for half in self.zeros)
             zeros = self.base + low + (high << 16)
             if zeros.size and int(np.abs(zeros).max()) > MAX_ZERO:
                 raise BadStream("a zero is out of range")
-        coded = source.ints(self.ints)
-        if coded.size and int(coded.max()) + self.lowest > np.iinfo(self.dtype).max:
-            raise BadStream("an integer is out of range")
-        # Unsigned addition wraps as two's complement does, so no wider copy is needed.
-        low_bits = self.lowest & ((1 << 8 * self.dtype.itemsize) - 1)
-        ints = (coded + coded.dtype.type(low_bits)).view(self.dtype)
+        ints = _decode_signed(self.ints, self.lowest, self.dtype, source)
         return Linear(scales, zeros.astype(np.int32), ints.reshape(self.shape))
 
 
@@ -407,13 +255,69 @@ class StoredHashed:
         return Hashed(self.shape, self.buckets.decode(source), self.seed, self.signed)
 
 
-Stored = StoredDense | StoredCodebook | StoredLinear | StoredSparse | StoredProduct | StoredHashed
+@dataclass(frozen=True)
+class StoredTrellis:
+    """A tensor of dependent quantization in a file."""
+
+    shape: Shape
+    dtype: np.dtype[Any]
+    lowest: int
+    states: int
+    scales: Stored
+    ints: Ints
+
+    def streams(self) -> Iterator[StreamRef]:
+        """Yield its streams in the order of the file."""
+        yield from self.scales.streams()
+        yield self.ints.ref
+
+    def facts(self) -> Facts:
+        """Return what the directory says of it."""
+        bits, groups = 8 * self.dtype.itemsize, self.scales.shape[0]
+        form = f"trellis {bits}" + (f" x {groups}" if groups != 1 else "")
+        return {"form": form, "groups": groups, "states": self.states}
+
+    def decode(self, source: Source) -> Trellis:
+        """Decode it."""
+        scales = _decode_scales(self.scales, source)
+        ints = _decode_signed(self.ints, self.lowest, self.dtype, source)
+        return Trellis(scales, ints.reshape(self.shape), self.states)
+
+
+def _decode_scales(stored: Stored, source: Source) -> Form:
+    scales = stored.decode(source)
+    if not np.isfinite(scales.to_dense()).all():
+        raise BadStream("a scale is not finite")
+    return scales
+
+
+def _decode_signed(
+    ints: Ints, lowest: int, dtype: np.dtype[Any], source: Source
+) -> NDArray[np.integer[Any]]:
+    coded = source.ints(ints)
+    if coded.size and int(coded.max()) + lowest > np.iinfo(dtype).max:
+        raise BadStream("an integer is out of range")
+    # Unsigned addition wraps as two's complement does, so no wider copy is needed.
+    low_bits = lowest & ((1 << 8 * dtype.itemsize) - 1)
+    signed: NDArray[np.integer[Any]] = (coded + coded.dtype.type(low_bits)).view(dtype)
+    return signed
+
+
+Stored = (
+    StoredDense
+    | StoredCodebook
+    | StoredLinear
+    | StoredSparse
+    | StoredProduct
+    | StoredHashed
+    | StoredTrellis
+)
 
 # What may stand within which form.
 _FLOAT_FORMS = frozenset({DENSE})
 _LEVEL_FORMS = frozenset({DENSE, LINEAR})
 _VALUE_FORMS = frozenset({DENSE, CODEBOOK, LINEAR})
-_ALL_FORMS = frozenset(range(6))
+_ALL_FORMS = frozenset(range(7))
 
 
 def read_shape(cursor: Cursor) -> Shape:
@@ -437,9 +341,9 @@ def read_form(
         raise BadManifest(f"a form of kind {kind} may not stand at `{name}`")
     match kind:
         case 0:
-            if variant & 3 >= len(_FLOATS) or variant & 8:
+            if variant & 3 >= len(FLOATS) or variant & 8:
                 raise UnknownFeature(f"the variant {variant} of a dense form is not known")
-            dtype, planes = _FLOATS[variant & 3], bool(variant & 4)
+            dtype, planes = FLOATS[variant & 3], bool(variant & 4)
             words = cursor.words(f"{name}values", size_of(shape), dtype, planes=planes)
             return StoredDense(shape, words)
         case 1:
@@ -450,6 +354,8 @@ def read_form(
             return _read_sparse(cursor, shape, name, variant)
         case 4:
             return _read_product(cursor, shape, name, variant)
+        case 6:
+            return _read_trellis(cursor, shape, name, variant)
         case _:
             _check_variant(variant, 1)
             buckets = _positive(cursor.reader.varint(MAX_BUCKETS), "buckets")
@@ -476,6 +382,14 @@ def _read_groups(cursor: Cursor, shape: Shape, stated: bool) -> int:
     return groups
 
 
+def _read_lowest(cursor: Cursor, dtype: np.dtype[Any]) -> int:
+    lowest = cursor.reader.zigzag(1 << 16)
+    bounds = np.iinfo(dtype)
+    if not bounds.min <= lowest <= bounds.max:
+        raise BadManifest(f"the lowest integer {lowest} is out of range")
+    return lowest
+
+
 def _read_codebook(cursor: Cursor, shape: Shape, name: str, variant: int) -> StoredCodebook:
     _check_variant(variant, 1)
     groups = _read_groups(cursor, shape, bool(variant & 1))
@@ -486,20 +400,32 @@ def _read_codebook(cursor: Cursor, shape: Shape, name: str, variant: int) -> Sto
 
 
 def _read_linear(cursor: Cursor, shape: Shape, name: str, variant: int) -> StoredLinear:
-    dtype = _INTS[variant & 3]
+    dtype = INTS[variant & 3]
     groups = _read_groups(cursor, shape, bool(variant & 4))
-    lowest = cursor.reader.zigzag(1 << 16)
-    bounds = np.iinfo(dtype)
-    if not bounds.min <= lowest <= bounds.max:
-        raise BadManifest(f"the lowest integer {lowest} is out of range")
+    lowest = _read_lowest(cursor, dtype)
     scales = read_form(cursor, (groups,), f"{name}scales.", _FLOAT_FORMS)
     base, zeros = 0, None
     if variant & 8:
         base = cursor.reader.zigzag(MAX_ZERO)
         low = cursor.ints(f"{name}zeros.low", groups, _U16)
         zeros = (low, cursor.ints(f"{name}zeros.high", groups, _U16))
-    ints = cursor.ints(f"{name}ints", size_of(shape), _unsigned(dtype))
+    ints = cursor.ints(f"{name}ints", size_of(shape), unsigned_of(dtype))
     return StoredLinear(shape, dtype, lowest, scales, base, zeros, ints)
+
+
+def _read_trellis(cursor: Cursor, shape: Shape, name: str, variant: int) -> StoredTrellis:
+    _check_variant(variant, 3)
+    dtype = np.dtype(np.int16 if variant & 1 else np.int8)
+    groups = _read_groups(cursor, shape, bool(variant & 2))
+    states = cursor.reader.varint()
+    if states != STATES:
+        raise UnknownFeature(f"a trellis of {states} states is not known")
+    lowest = _read_lowest(cursor, dtype)
+    if lowest > 0:
+        raise BadManifest(f"the lowest integer of a trellis is {lowest}, at most 0")
+    scales = read_form(cursor, (groups,), f"{name}scales.", _FLOAT_FORMS)
+    ints = cursor.ints(f"{name}ints", size_of(shape), unsigned_of(dtype))
+    return StoredTrellis(shape, dtype, lowest, states, scales, ints)
 
 
 def _read_sparse(cursor: Cursor, shape: Shape, name: str, variant: int) -> StoredSparse:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cmodel.codecs import (
     CODERS,
     bitpack,
+    context,
     decode_ints,
     decode_words,
     encode_ints,
@@ -23,10 +24,11 @@ from cmodel.codecs import (
     huffman,
     rans,
 )
+from cmodel.codecs.context import Matrix
 from cmodel.container.varints import ByteReader, ByteWriter
 from cmodel.errors import BadManifest, LimitMemory, UnknownFeature
 
-_NUMBERS = {"packed": 0, "huffman": 1, "rans": 2, "split": 3}
+_NUMBERS = {"packed": 0, "huffman": 1, "rans": 2, "split": 3, "context": 4}
 _NAMES = {number: name for name, number in _NUMBERS.items()}
 _WORD_TYPES: dict[int, np.dtype[Any]] = {2: np.dtype(np.uint16), 4: np.dtype(np.uint32)}
 
@@ -175,6 +177,9 @@ class Source:
         """Decode integers."""
         self.check_elements(ints.count, ints.dtype.itemsize)
         coder, data = ints.ref.coder, self.bytes(ints.ref)
+        if coder == "context":
+            columns = context.columns_of(data, ints.count, ints.dtype)
+            self.check_elements(columns, context.COLUMN_BYTES)
         if ints.table is None:
             return decode_ints(coder, ints.width, data, ints.count, ints.dtype, self.threads)
         codec = _TABLED[coder]
@@ -222,8 +227,7 @@ def planes_of(values: NDArray[Any]) -> bytes | None:
 class Sink:
     """Where a tensor is written to: its description and its streams.
 
-    coders : those that integers may have.
-    position_coders : those that a sparse form may have beside the relative index and the bitmap.
+    coders, position_coders : those of `cmodel.container.levels.coders_for`.
     tables : of the streams before, which streams of this tensor may use.
     """
 
@@ -256,10 +260,13 @@ class Sink:
         """Write a stream whose size a reader knows."""
         self.chunks.append(data)
 
-    def ints(self, values: NDArray[Any]) -> None:
-        """Write unsigned integers with the coder, and table, that take the fewest bytes."""
+    def ints(self, values: NDArray[Any], matrix: Matrix | None = None) -> None:
+        """Write unsigned integers with the coder, and table, that take the fewest bytes.
+
+        matrix : what they are the rows of, where they are.
+        """
         flat = np.ascontiguousarray(values).reshape(-1)
-        encoded = encode_ints(flat, coders=self.coders)
+        encoded = encode_ints(flat, coders=self.coders, matrix=matrix)
         coder, variant, data = encoded.coder, encoded.width, encoded.data
         if 0 < flat.size <= _SHARED_UP_TO:
             for name in _TABLED:

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal, cast
 
-from cmodel.codecs import CODERS
 from cmodel.container import layout
 from cmodel.container.directory import Place, write_directory, write_tensor
-from cmodel.container.forms import write_form
+from cmodel.container.form_writer import write_form
+from cmodel.container.levels import DEFAULT_LEVEL, coders_for
 from cmodel.container.manifest import build_manifest
 from cmodel.container.streams import Sink, Tables
 from cmodel.errors import NetError
 from cmodel.net import Net
-from cmodel.tensors import Dense, Form
+from cmodel.tensors import Dense, Form, size_of
 
 # Below this many payload bytes, padding and a section per tensor would weigh more than they serve.
 SMALL_PAYLOAD = 1 << 20
@@ -40,21 +40,25 @@ class _Part:
 
 
 def write_to(
-    file: BinaryIO, net: Net, *, coders: Sequence[str] = CODERS, notes: NoteDetail = "auto"
+    file: BinaryIO, net: Net, *, level: int = DEFAULT_LEVEL, notes: NoteDetail = "auto"
 ) -> int:
     """Write `net` as a container to an open file and return the number of bytes.
 
     The same net gives the same bytes on every machine that has the same zlib (it deflates the
-    manifest). `coders` bounds the choice of coders, `notes` says how many of the net's notes go in.
+    manifest). `level`, 1 to 9, bounds the time that decoding takes (`cmodel.container.levels`),
+    `notes` says how many of the net's notes go in.
 
     Raises
     ------
     NetError : a parameter belongs to no layer, or the net is beyond the limits of the format.
+    ValueError : there is no such level.
     """
     tensors = []
     tables = Tables()
-    for place, form in _tensors(net):
-        sink = Sink(coders, tables=tables)
+    placed = _tensors(net)
+    coders, position_coders = coders_for(level, sum(size_of(form.shape) for _, form in placed))
+    for place, form in placed:
+        sink = Sink(coders, position_coders, tables)
         write_tensor(form, sink)
         tensors.append((place, sink))
     small = sum(sink.size for _, sink in tensors) < SMALL_PAYLOAD
@@ -97,9 +101,12 @@ def _told(notes: dict[str, Any], detail: NoteDetail, small: bool) -> dict[str, A
     return brief
 
 
-def size_of_form(form: Form) -> int:
-    """Return the bytes that a form takes in a container: its streams and its description."""
-    sink = Sink()
+def size_of_form(form: Form, *, level: int = DEFAULT_LEVEL) -> int:
+    """Return the bytes that a form takes in a container: its streams and its description.
+
+    Its coders are those of a net that has nothing else.
+    """
+    sink = Sink(*coders_for(level, size_of(form.shape)))
     write_form(form, sink)
     return sink.size + len(sink.directory.bytes())
 

@@ -1,8 +1,8 @@
 """The tensor forms and their exact meaning as float32.
 
 `to_dense` is exact to the bit: copies keep the 32-bit words, and where a form needs arithmetic
-(`Linear`, `Product`) the operations, their order and their rounding are fixed by the container's
-specification. Only a rotation is outside of that (see `Product`).
+(`Linear`, `Trellis`, `Product`) the operations, their order and their rounding are fixed by the
+container's specification. Only a rotation is outside of that (see `Product`).
 
 A tensor of N elements may be cut into g groups: element i, in C order, is in group i // (N / g).
 So 1 group is the whole tensor, shape[0] groups are its rows (output channels).
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from cmodel import _forms
 from cmodel.tensors.hashing import buckets_and_signs
-from cmodel.tensors.trellis import STATES, levels
+from cmodel.tensors.trellis import STATES
 from cmodel.threads import thread_count
 
 Shape = tuple[int, ...]
@@ -194,47 +194,6 @@ class Linear:
             # A zero is +0 whatever the sign of its scale.
             dense[rows, columns] = product + np.float32(0)
         return dense.reshape(self.shape)
-
-
-@dataclass(frozen=True, eq=False)
-class Trellis:
-    """Dependent quantization: element i is ``scale * v``, v from its row's indices so far.
-
-    ints : the tensor's shape, int8 or int16; v as `cmodel.tensors.trellis` defines it, the tensor
-        being a matrix of shape[0] rows.
-    scales : a form of shape (groups,), finite.
-    """
-
-    scales: Form
-    ints: IntArray
-    states: int = STATES
-
-    def __post_init__(self) -> None:
-        _check(len(self.scales.shape) == 1, "scales are 1-D")
-        _check(bool(np.isfinite(self.scales.to_dense()).all()), "scales are finite")
-        _check_type(self.ints, "ints", np.int8, np.int16)
-        _check(self.states == STATES, f"a trellis has {STATES} states, not {self.states}")
-        _check_groups(self.groups, self.shape)
-
-    @property
-    def shape(self) -> Shape:
-        """Shape of the tensor."""
-        return self.ints.shape
-
-    @property
-    def groups(self) -> int:
-        """Number of scales."""
-        return self.scales.shape[0]
-
-    def to_dense(self) -> FloatArray:
-        """Return scale * v, rounded once."""
-        rows = self.shape[0] if self.shape else 1
-        columns = size_of(self.shape[1:])
-        values = levels(self.ints.reshape(rows, columns)).astype(np.float32)
-        with np.errstate(over="ignore"):
-            dense = values.reshape(self.groups, -1) * self.scales.to_dense()[:, None]
-        # A zero is +0 whatever the sign of its scale.
-        return (dense + np.float32(0)).reshape(self.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -415,7 +374,51 @@ class Hashed:
         return dense.view(np.float32).reshape(self.dense_shape)
 
 
-Form = Dense | Codebook | Linear | Trellis | Sparse | Product | Hashed
+@dataclass(frozen=True, eq=False)
+class Trellis:
+    """Dependent quantization: element i is ``scale * level i``, one rounding to float32.
+
+    The tensor is a matrix of shape[0] rows. In each, a trellis of `states` states leads from the
+    integers to the levels (`cmodel.tensors.trellis`).
+
+    ints : the tensor's shape; int8 or int16.
+    scales : a form of shape (groups,), finite.
+    states : 8.
+    """
+
+    scales: Form
+    ints: IntArray
+    states: int = STATES
+
+    def __post_init__(self) -> None:
+        _check(self.states == STATES, f"a trellis has {STATES} states, not {self.states}")
+        _check(len(self.scales.shape) == 1, "scales are 1-D")
+        _check(bool(np.isfinite(self.scales.to_dense()).all()), "scales are finite")
+        _check_type(self.ints, "ints", np.int8, np.int16)
+        _check_groups(self.groups, self.shape)
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the tensor."""
+        return self.ints.shape
+
+    @property
+    def groups(self) -> int:
+        """Number of scales."""
+        return self.scales.shape[0]
+
+    def to_dense(self) -> FloatArray:
+        """Walk the trellis of each row; the product rounds once."""
+        rows = self.shape[0] if self.shape else 1
+        columns = size_of(self.shape[1:])
+        ints: Any = np.ascontiguousarray(self.ints).reshape(rows, columns)
+        dense = np.empty(ints.size, np.float32)
+        scales = np.ascontiguousarray(self.scales.to_dense())
+        _forms.trellis_decode(scales, ints, _threads_for(dense.size), dense)
+        return dense.reshape(self.shape)
+
+
+Form = Dense | Codebook | Linear | Sparse | Product | Hashed | Trellis
 
 
 def stored_floats(form: Form) -> Sequence[NDArray[Any]]:
