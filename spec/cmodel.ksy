@@ -44,11 +44,13 @@ enums:
     3: sparse
     4: product
     5: hashed
+    6: trellis
   coder:
     0: packed
     1: huffman
     2: rans
     3: split
+    4: context
   position_coder:
     0: relative
     1: bitmap
@@ -341,6 +343,7 @@ types:
             form_kind::sparse: sparse(variant)
             form_kind::product: product(variant, rank)
             form_kind::hashed: hashed(variant)
+            form_kind::trellis: trellis(variant)
     instances:
       kind:
         value: head & 15
@@ -492,6 +495,28 @@ types:
         type: form(1)
     instances:
       is_signed:
+        value: (variant & 1) != 0
+
+  trellis:
+    params:
+      - id: variant
+        type: u1
+    seq:
+      - id: groups
+        type: varint
+        if: (variant & 2) != 0
+      - id: states
+        type: varint
+        valid:
+          expr: _.value == 8
+      - id: lowest
+        type: zigzag
+      - id: scales
+        type: form(1)
+      - id: values
+        type: ints
+    instances:
+      is_wide:
         value: (variant & 1) != 0
 
   # Section 6: streams

@@ -6,6 +6,7 @@ import struct
 
 import numpy as np
 from builder import Coded, Form, mask, packed, planes, varint, zigzag
+from context import NEXT
 
 F32 = np.dtype("<f4")
 
@@ -75,6 +76,32 @@ def linear(
         text += zigzag(base) + low[0] + high[0]
         streams += low[1] + high[1]
     return Form(text + coded[0], streams + coded[1], values)
+
+
+def trellis(
+    scales: Form,
+    rows: int,
+    ints: list[int],
+    lowest: int,
+    coded: Coded,
+    *,
+    wide: bool = False,
+    states: int = 8,
+) -> Form:
+    """Kind 6: int8, or int16 where `wide`."""
+    groups, columns = scales.values.size, len(ints) // rows if rows else 0
+    run = max(len(ints) // groups, 1)
+    values = []
+    for i, k in enumerate(ints):
+        s = 0 if i % columns == 0 else s  # noqa: F821 - set in the pass before
+        v = 2 * k - s % 2 * ((k > 0) - (k < 0))
+        s = NEXT[s][k % 2]
+        with np.errstate(over="ignore"):
+            values.append(np.float32(v) * scales.values[i // run] + np.float32(0))
+    text = bytes([6 | (wide | (groups != 1) << 1) << 4])
+    text += (varint(groups) if groups != 1 else b"") + varint(states) + zigzag(lowest)
+    text += scales.text + coded[0]
+    return Form(text, scales.streams + coded[1], np.array(values, F32))
 
 
 def gaps_of(positions: list[int], bits: int) -> list[int]:

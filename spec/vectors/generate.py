@@ -54,6 +54,7 @@ from builder import (
     split,
     varint,
 )
+from context import context, context_stream
 from forms import (
     brain,
     codebook,
@@ -64,6 +65,7 @@ from forms import (
     linear,
     product,
     sparse,
+    trellis,
 )
 
 RNG = np.random.Generator(np.random.PCG64(2026))
@@ -1148,6 +1150,168 @@ def write_invalid() -> None:
     )
 
 
+# A generator of their own: the files before do not change with them.
+OWN = np.random.Generator(np.random.PCG64(2027))
+
+
+def weights_like(rows: int, columns: int, scale: float) -> list[int]:
+    """Signed integers whose rows and columns differ in size, and whose neighbours share signs."""
+    size = OWN.gamma(1.5, size=(rows, 1)) * OWN.gamma(1.5, size=columns) * scale
+    noise = OWN.integers(-1000, 1001, (rows, columns)) / 1000
+    smooth = noise + np.roll(noise, 1, axis=1)
+    return [int(v) for v in np.rint(smooth * size).clip(-120, 120).reshape(-1)]
+
+
+def contextual(ints: list[int], rows: int, lowest: int, **more: object) -> Coded:
+    """Signed integers, coded with their zero."""
+    return context([i - lowest for i in ints], rows, -lowest, **more)
+
+
+def write_context() -> None:
+    """Context streams and Trellis forms."""
+    unit = dense(np.array([0.125]))
+    few = weights_like(12, 20, 0.7)
+    low = min(few)
+    form = linear(unit, few, low, 0, contextual(few, 12, low))
+    good("context", "small integers by mixed contexts", one((12, 20), form))
+    kernels = weights_like(16, 54, 1.0)
+    low = min(kernels)
+    coded = contextual(kernels, 16, low, width=3, period=9)
+    form = linear(unit, kernels, low, 0, coded)
+    good("context-kernels", "the neighbours in 3 x 3 kernels", one((16, 6, 3, 3), form))
+    large = [int(v) * 7 for v in weights_like(9, 30, 20.0)]
+    low = min(large)
+    form = linear(unit, large, low, 2, contextual(large, 9, low, width=6))
+    good("context-int16", "16-bit integers, escapes of many lengths", one((9, 30), form))
+    indices = skewed(300, 15)
+    form = codebook(dense(np.arange(16) / 8), 1, indices, context(indices, 10, 3))
+    good("context-codebook", "indices of a codebook, zero in their middle", one((10, 30), form))
+    long = [int(v) for v in OWN.integers(-1, 2, 9000)]
+    form = linear(unit, long, -1, 0, contextual(long, 300, -1))
+    good("context-long", "counters that are full, 300 rows", one((300, 30), form))
+    form = trellis(unit, 1, [1, 0, -1, 2], -1, packed([2, 1, 0, 3], 2))
+    good("trellis", "a row of four, packed", one((1, 4), form))
+    indices = weights_like(20, 45, 0.8)
+    low = min(indices)
+    coded = contextual(indices, 20, low, width=3, period=9, trellis=True)
+    form = trellis(unit, 20, indices, low, coded)
+    good("trellis-context", "dependent quantization of 3 x 3 kernels", one((20, 5, 3, 3), form))
+    scales = dense(np.array([0.5, -0.25, 3.0, 0.1]))
+    form = trellis(scales, 4, indices[:80], low, huffman([i - low for i in indices[:80]]))
+    good("trellis-groups", "a scale for each row, one negative", one((4, 20), form))
+    wide = [int(v) for v in OWN.integers(-3000, 3000, 60)]
+    form = trellis(unit, 5, wide, -3000, packed([i + 3000 for i in wide], 13), wide=True)
+    good("trellis-int16", "16-bit indices", one((5, 12), form))
+
+    def rare(name: str, what: str, tensors: list[Tensor]) -> None:
+        good(name, what, tensors, folder="uncommon")
+
+    form = linear(unit, [], 0, 0, context([], 1, 0))
+    rare("context-empty", "no integers and no bytes", one((0, 3), form))
+    form = linear(unit, few[:20], -9, 0, contextual(few[:20], 1, -9, width=20, period=20))
+    rare("context-one-row", "one row, distances as long as it is", one((20,), form))
+    form = linear(unit, few[:20], -9, 0, contextual(few[:20], 20, -9, width=1, period=1))
+    rare("context-one-column", "rows of one integer", one((20,), form))
+    form = linear(unit, few, low, 0, contextual(few, 12, low, period=2))
+    rare("context-period-only", "a period without a width", one((12, 20), form))
+    form = linear(unit, few, low, 0, contextual(few, 12, low, width=1, trellis=True))
+    rare("context-trellis-flag", "a trellis where there is none", one((12, 20), form))
+    form = codebook(dense(np.arange(300)), 1, [299, 0, 7], context([299, 0, 7], 3, 65535))
+    rare("context-zero", "zero at the top of the range", one((3,), form))
+    form = linear(unit, [0, 65535], 0, 3, context([0, 65535], 1, 0))
+    rare("context-largest", "the largest magnitude", one((2,), form))
+    form = trellis(unit, 1, [3], 0, packed([3], 2))
+    rare("trellis-scalar", "a scalar", one((), form))
+    form = trellis(
+        dense(np.array([1.0, 2.0])), 2, few[:18], low, packed([i - low for i in few[:18]], 6)
+    )
+    form_across = trellis(
+        dense(np.array([1.0, 2.0, 4.0])), 2, few[:18], low, packed([i - low for i in few[:18]], 6)
+    )
+    rare("trellis-across", "groups that do not end with the rows", one((2, 9), form_across))
+    rare("trellis-per-row", "a group for each row", one((2, 9), form))
+    form = trellis(dense(np.array([3e38])), 1, [4, -1], -1, packed([5, 0], 3))
+    rare("trellis-infinite", "products beyond float32", one((1, 2), form))
+
+    def stream(name: str, what: str, data: bytes, count: int = 8) -> None:
+        text = b"\x01\x08\x00" + varint(4) + varint(len(data))
+        bad(name, "bad-stream", what, forged(text, bytes(32) + data, (count,)))
+
+    body = context_stream([0, 1, 2, 3, 0, 1, 0, 0], 2, 1)
+    stated = context_stream([0, 1, 2, 3, 0, 1, 0, 0], 2, 1, width=2)
+    stream("context-nothing", "a context stream of no bytes", b"")
+    stream("context-flag", "an unknown flag", b"\x04" + body[1:])
+    stream("context-head", "it ends within the head", body[:2])
+    stream("context-rows-0", "no rows", b"\x00\x00" + body[2:])
+    stream("context-rows", "rows that do not divide the integers", b"\x00\x03" + body[2:])
+    stream("context-rows-many", "more rows than integers", b"\x00\x10" + body[2:])
+    stream("context-zero", "zero at 256 for 8 bits", b"\x00\x02\x80\x02" + body[3:])
+    stream(
+        "context-long-varint",
+        "a varint that is not in its shortest form",
+        b"\x00\x82\x00" + body[2:],
+    )
+    stream("context-width", "a width beyond the columns", b"\x02\x02\x01\x05\x00" + body[3:])
+    stream("context-period", "a period beyond the columns", b"\x02\x02\x01\x00\x05" + body[3:])
+    stream("context-no-distances", "distances stated as none", b"\x02\x02\x01\x00\x00" + body[3:])
+    stream("context-short", "its last byte is missing", body[:-1])
+    stream("context-short-head", "no code", stated[:5])
+    stream("context-long", "a byte too many", body + b"\0")
+    stream("context-code", "a code beyond the range", b"\x00\x02\x01" + b"\xff" * 8)
+    stream(
+        "context-range",
+        "an integer below 0",
+        context_stream([1, 2, 3, 4, 1, 1, 1, 1], 2, 4)[:2]
+        + b"\x00"
+        + context_stream([1, 2, 3, 4, 1, 1, 1, 1], 2, 4)[3:],
+    )
+    stream("context-runaway", "an escape without end", b"\x00\x01\x00" + bytes(12))
+    stream("context-full", "bytes for no integers", body, 0)
+    huge = varint(1) + varint(0)
+    text = b"\x01\x08\x00" + varint(4) + varint(8)
+    bad(
+        "context-columns",
+        "limit-memory",
+        "columns that take more memory than the integers",
+        forged(text, bytes(32) + b"\x00" + huge + bytes(5), (1 << 29,)),
+    )
+    text = b"\x01\x08\x00" + varint(4 | 1 << 3) + varint(len(body))
+    bad("context-variant", "unknown-feature", "a variant", forged(text, bytes(32) + body, (8,)))
+    plain = trellis(unit, 1, [1, 0, -1, 2], -1, packed([2, 1, 0, 3], 2))
+
+    def formed(name: str, error: str, what: str, head: bytes) -> None:
+        bad(name, error, what, forged(head + b"\x00\x10", plain.streams))
+
+    formed("trellis-states", "unknown-feature", "a trellis of 4 states", b"\x06\x04\x01")
+    formed("trellis-variant", "unknown-feature", "a variant of the future", b"\x46\x08\x01")
+    formed("trellis-lowest", "bad-manifest", "a lowest integer above 0", b"\x06\x08\x02")
+    formed(
+        "trellis-lowest-range", "bad-manifest", "a lowest integer below int8", b"\x06\x08\x81\x02"
+    )
+    formed("trellis-groups", "bad-manifest", "groups that do not divide it", b"\x26\x03\x08\x01")
+    high = b"\x06\x08\x00\x00\x40"
+    bad(
+        "trellis-range",
+        "bad-stream",
+        "an integer above int8",
+        forged(high, plain.streams[:4] + b"\x80" * 4),
+    )
+    nan = np.array([np.nan], "<f4").tobytes()
+    bad(
+        "trellis-scale",
+        "bad-stream",
+        "a scale that is not finite",
+        forged(b"\x06\x08\x01\x00\x10", nan + plain.streams[4:]),
+    )
+    inner = b"\x03\x04\x04\x04\x20" + plain.text
+    bad(
+        "trellis-inner",
+        "bad-manifest",
+        "a trellis within a sparse form",
+        forged(inner, bytes(30), (1, 4)),
+    )
+
+
 def _flip(data: bytes, bit: int) -> bytes:
     out = bytearray(data)
     out[bit // 8] ^= 1 << bit % 8
@@ -1162,6 +1326,7 @@ def main() -> None:
     write_valid()
     write_uncommon()
     write_invalid()
+    write_context()
     (HERE / "index.json").write_text(json.dumps(index, indent=1, ensure_ascii=True) + "\n")
     for folder in ("valid", "uncommon", "invalid"):
         print(folder, sum(path.startswith(folder) for path in index))
