@@ -7,6 +7,7 @@ from hypothesis.extra.numpy import arrays
 from cmodel.codecs import (
     CODERS,
     bitpack,
+    context,
     decode_ints,
     encode_ints,
     huffman,
@@ -14,6 +15,7 @@ from cmodel.codecs import (
     planes,
     rans,
     reference,
+    reference_context,
     reference_mask,
     reference_rans,
     relindex,
@@ -277,3 +279,37 @@ def test_planes(words, ordered, data):
     except BadStream:
         return
     assert (decoded.size, decoded.dtype) == (words.size, words.dtype)
+
+
+@st.composite
+def matrices(draw):
+    rows, columns = draw(st.integers(1, 12)), draw(st.integers(1, 20))
+    top = draw(st.sampled_from([2, 20, 255]))
+    ints = draw(st.lists(st.integers(0, top), min_size=rows * columns, max_size=rows * columns))
+    distances = draw(st.integers(0, columns)), draw(st.integers(0, columns))
+    return ints, rows, draw(st.integers(0, 255)), *distances, draw(st.booleans())
+
+
+@given(matrices())
+def test_context(one):
+    ints = one[0]
+    coded = reference_context.encode(*one)
+    assert reference_context.decode(coded, len(ints), 8) == ints
+    assert context.decode(coded, len(ints), np.uint8).tolist() == ints
+    given_ints = np.array(ints, np.uint8)
+    matrix = context.Matrix(one[1], one[2], [(one[3], one[4])], one[5])
+    best = context.encode(given_ints, matrix)
+    plain = reference_context.encode(ints, one[1], one[2], 0, 0, one[5])
+    assert best == min([plain, coded], key=len)
+
+
+@given(matrices(), st.data())
+def test_damaged_context_is_an_error_or_integers(one, data):
+    damaged = damage(data, reference_context.encode(*one))
+    try:
+        decoded = context.decode(damaged, len(one[0]), np.uint8)
+    except BadStream:
+        with pytest.raises(ValueError):  # noqa: PT011 - the reference has no error names
+            reference_context.decode(damaged, len(one[0]), 8)
+    else:
+        assert reference_context.decode(damaged, len(one[0]), 8) == decoded.tolist()

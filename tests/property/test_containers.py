@@ -14,7 +14,7 @@ from tests.nets import make_net
 
 from cmodel import container
 from cmodel.container import size_of_form
-from cmodel.tensors import Codebook, Dense, Form, Hashed, Linear, Product, Sparse, crc32_of
+from cmodel.tensors import Codebook, Dense, Form, Hashed, Linear, Product, Sparse, Trellis, crc32_of
 
 TEXT = 'layer { name: "a" type: "Any" }'
 SHAPES = st.lists(st.integers(0, 7), min_size=0, max_size=4).map(tuple)
@@ -89,8 +89,15 @@ def product(rng: np.random.Generator, shape: tuple[int, ...]) -> Form:
     )
 
 
+def trellis(rng: np.random.Generator, shape: tuple[int, ...]) -> Trellis:
+    dtype = rng.choice([np.int8, np.int16])
+    ints = np.rint(rng.laplace(size=shape) * rng.choice([1, 9])).clip(-99, 99).astype(dtype)
+    groups = groups_of(rng, prod(shape))
+    return Trellis(Dense(rng.normal(size=groups).astype(np.float32)), ints)
+
+
 def form(rng: np.random.Generator, shape: tuple[int, ...]) -> Form:
-    match rng.integers(6):
+    match rng.integers(7):
         case 0:
             return floats(rng, str(rng.choice(["f32", "f16", "bf16"])), *shape)
         case 1:
@@ -101,6 +108,8 @@ def form(rng: np.random.Generator, shape: tuple[int, ...]) -> Form:
             return sparse(rng, shape)
         case 4:
             return product(rng, shape)
+        case 5:
+            return trellis(rng, shape)
         case _:
             buckets = int(rng.integers(1, 50))
             return Hashed(shape, values(rng, buckets), int(rng.integers(2**32)), rng.random() < 0.5)

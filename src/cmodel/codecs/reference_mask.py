@@ -14,14 +14,14 @@ LOGS = [round(256 * log2(1 + f / 64)) for f in range(64)]
 LOGISTIC = [min(65535, floor(65536 / (1 + 2 ** (-i / 2)) + 0.5)) for i in range(33)]
 
 
-class _Writer:
+class RangeWriter:
     """A range encoder; the code is an integer that may grow without end."""
 
-    def __init__(self, positions: list[int]) -> None:
-        self.ones = set(positions)
+    def __init__(self) -> None:
         self.low, self.range, self.bytes = 0, (1 << 32) - 1, 0
 
     def bit(self, q: int, bit: bool) -> bool:
+        """Write a bit that is 1 with probability q / 65536; return it."""
         bound = self.range * q // 65536
         if not bit:
             self.low += bound
@@ -37,7 +37,7 @@ class _Writer:
         return ((self.low + (1 << 24) - 1) >> 24).to_bytes(self.bytes + 1, "big")
 
 
-class _Reader:
+class RangeReader:
     """A range decoder."""
 
     def __init__(self, data: bytes) -> None:
@@ -46,6 +46,7 @@ class _Reader:
         self.range = (1 << 32) - 1
 
     def bit(self, q: int, _: bool) -> bool:
+        """Read a bit that is 1 with probability q / 65536."""
         check(self.at - 3 <= len(self.data), "end")
         bound = self.range * q // 65536
         bit = self.code < bound
@@ -57,6 +58,14 @@ class _Reader:
             self.code = self.code * 256 + (self.data[self.at] if self.at < len(self.data) else 0)
             self.at += 1
         return bit
+
+
+class _Writer(RangeWriter):
+    """One that knows the positions of ones."""
+
+    def __init__(self, positions: list[int]) -> None:
+        super().__init__()
+        self.ones = set(positions)
 
 
 def encode(positions: list[int], rows: int, columns: int, period: int) -> bytes:
@@ -75,35 +84,39 @@ def decode(data: bytes, rows: int, columns: int, count: int) -> list[int]:
         return list(range(count))
     period, at = read_varint(data, 0)
     check(period <= columns, "period")
-    reader = _Reader(data[at:])
+    reader = RangeReader(data[at:])
     check(reader.code < 0xFFFFFFFF, "code")
     positions = _run(reader, rows, columns, count, period)
     check(reader.at - 3 == len(reader.data), "end")
     return positions
 
 
-def _log(v: int) -> int:
+def log(v: int) -> int:
+    """256 log2 v, by a table."""
     e = v.bit_length() - 1
     return 256 * e + LOGS[(v * 64 >> e) - 64]
 
 
-def _squash(x: int) -> int:
+def squash(x: int) -> int:
+    """The probability in 1/65536 of a logit in 1/256 octave."""
     a = min(abs(x), 4095)
     i, f = divmod(a, 128)
     p = LOGISTIC[i] + ((LOGISTIC[i + 1] - LOGISTIC[i]) * f >> 7)
     return p if x >= 0 else 65536 - p
 
 
-def _run(coder: _Writer | _Reader, rows: int, columns: int, count: int, period: int) -> list[int]:
+def _run(
+    coder: _Writer | RangeReader, rows: int, columns: int, count: int, period: int
+) -> list[int]:
     """Code all elements; the writer knows them, the reader learns them."""
     known = coder.ones if isinstance(coder, _Writer) else set()
     prior1 = 1 + count * (UNIT - 2) // (rows * columns)
     prior0 = UNIT - prior1
 
     def stretch(ones: int, zeros: int, strength: int) -> int:
-        return _log(ones * UNIT + strength * prior1) - _log(zeros * UNIT + strength * prior0)
+        return log(ones * UNIT + strength * prior1) - log(zeros * UNIT + strength * prior0)
 
-    bias = _log(prior1) - _log(prior0)
+    bias = log(prior1) - log(prior0)
     weights = [-32768, 40960, 32768, 24576]
     column = [0] * columns
     above, above2 = [0] * columns, [0] * columns
@@ -114,7 +127,7 @@ def _run(coder: _Writer | _Reader, rows: int, columns: int, count: int, period: 
         if len(positions) == count:
             break
         first = row * columns
-        q = _squash(_log(used * UNIT + UNIT // 2) - _log(empty * UNIT + UNIT // 2))
+        q = squash(log(used * UNIT + UNIT // 2) - log(empty * UNIT + UNIT // 2))
         if coder.bit(q, any(first + j in known for j in range(columns))):
             used += 1
             before = len(positions)
@@ -129,7 +142,7 @@ def _run(coder: _Writer | _Reader, rows: int, columns: int, count: int, period: 
                 x = [bias, stretch(column[j], used_rows - column[j], 1)]
                 x += [stretch(ones, seen - ones, 24)]
                 x += [stretch(context_ones[c], context_all[c] - context_ones[c], 1)]
-                q = _squash(sum(w * v for w, v in zip(weights, x, strict=True)) >> 16)
+                q = squash(sum(w * v for w, v in zip(weights, x, strict=True)) >> 16)
                 bit = int(coder.bit(q, first + j in known))
                 error = 65536 * bit - q
                 for i in range(4):
