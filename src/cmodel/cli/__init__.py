@@ -28,6 +28,7 @@ COMMANDS = (
     "inspect",
     "diff",
     "sweep",
+    "report",
     "verify",
     "doctor",
 )
