@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all interop fuzz lint types check test-python test-native dist-check bench proto build clean
+.PHONY: demo test test-all interop fuzz lint types check test-python test-native dist-check bench peers-compression proto build clean
 
 # The package and everything the tests need, in a virtual environment of its own.
 $(STAMP): pyproject.toml setup.py $(wildcard ext/cmodel/*.pyx ext/cmodel/*.pxd ext/kernels/*)
@@ -76,6 +76,12 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/kmeans.py
 	$(BIN)/python benchmarks/load_container.py
 	CMODEL_DATA=$${CMODEL_DATA:-../shared} $(BIN)/python benchmarks/masks.py
+
+# Files beside nncodec's at equal KL; nncodec is installed under build/ (several GB). For instance
+# make peers-compression PEERS='--nets lenet_bvlc --recipe mine.toml'
+peers-compression: $(STAMP)
+	@echo "== nncodec (ISO/IEC 15938-17) and k-means on the published models"
+	CMODEL_DATA=$${CMODEL_DATA:-../shared} $(BIN)/python benchmarks/peers_compression.py $(PEERS)
 
 proto: $(STAMP)
 	@echo "== Generating src/cmodel/proto from proto/cmodel"

@@ -1,0 +1,181 @@
+"""What benchmarks/peers_compression.py computes by itself."""
+
+import importlib.util
+import json
+import sys
+from itertools import pairwise
+from math import inf, log
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cmodel.caffe import load_net
+from cmodel.compress import compress, parse_recipe
+from cmodel.interchange.arrays import write_npz
+from cmodel.tensors import Dense
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+NET = """
+input: "data" input_shape { dim: 1 dim: 3 }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  inner_product_param { num_output: 4 } }
+layer { name: "prob" type: "Softmax" bottom: "ip" top: "prob" }
+"""
+
+
+@pytest.fixture(scope="module")
+def peers():
+    spec = importlib.util.spec_from_file_location(
+        "peers_compression", BENCHMARKS / "peers_compression.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    # Its dataclasses look their module up.
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+        yield module
+    finally:
+        del sys.modules[spec.name]
+
+
+@pytest.fixture
+def net(tmp_path):
+    path = tmp_path / "deploy.prototxt"
+    path.write_text(NET, "utf-8")
+    net = load_net(path, require_weights=False)
+    net.parameters["ip/0"] = Dense(np.full((4, 3), 0.5, np.float32))
+    net.parameters["ip/1"] = Dense(np.zeros(4, np.float32))
+    net.layer("ip").parameters = ["ip/0", "ip/1"]
+    return net
+
+
+def row(peers, kl, size, peer="nncodec", setting=""):
+    return peers.Row("lenet", peer, setting, size + 100, size, 1.0, 99.0, kl, 10)
+
+
+def test_weights_go_to_the_peer_and_come_back(peers, net, tmp_path):
+    path = tmp_path / "weights.npz"
+    write_npz(net, path)
+    with np.load(path, allow_pickle=False) as archive:
+        changed = {name: archive[name] + 1 for name in archive.files}
+    assert set(changed) == {"ip/0", "ip/1"}
+    np.savez(path, **changed)
+    again = peers.with_weights(net, path)
+    for name, values in changed.items():
+        np.testing.assert_array_equal(again.parameters[name].to_dense(), values)
+    # The net itself is as it was.
+    np.testing.assert_array_equal(net.parameters["ip/0"].to_dense(), np.full((4, 3), 0.5))
+
+
+@pytest.mark.parametrize("change", ["missing", "shape", "pickle"])
+def test_other_weights_than_the_nets_are_refused(peers, net, tmp_path, change):
+    path = tmp_path / "weights.npz"
+    arrays = {"ip/0": np.ones((4, 3), "f4"), "ip/1": np.ones(4, "f4")}
+    if change == "missing":
+        del arrays["ip/1"]
+    elif change == "shape":
+        arrays["ip/0"] = np.ones((3, 4), "f4")
+    else:
+        arrays["ip/1"] = np.array([None] * 4, dtype=object)
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match={"pickle": "pickle"}.get(change, "parameters|shape")):
+        peers.with_weights(net, path)
+
+
+def test_kl_is_of_the_softmax_in_nats(peers):
+    scores = np.array([[0.0, log(3.0)], [1000.0, 0.0]], np.float32)
+    log_p = peers.log_softmax(scores)
+    np.testing.assert_allclose(np.exp(log_p), [[0.25, 0.75], [1, 0]], rtol=1e-6)
+    assert peers.mean_kl(log_p, log_p) == 0
+    log_q = peers.log_softmax(np.zeros((2, 2), np.float32))
+    first = 0.25 * log(0.5) + 0.75 * log(1.5)
+    assert peers.mean_kl(log_p, log_q) == pytest.approx((first + log(2)) / 2)
+    assert peers.mean_kl(log_p, np.full((2, 2), np.nan)) == inf
+
+
+def test_scores_are_those_before_the_softmax(peers, net):
+    assert peers.scores_blob(net) == "ip"
+    net.layers.pop()
+    assert peers.scores_blob(net) == "ip"
+
+
+def test_the_judge_counts_top_1_and_finds_an_equal_net_equal(peers, net, tmp_path):
+    judge = peers.Judge(net, [np.eye(3, dtype=np.float32)], np.array([0, 1, 0]))
+    top1, kl = judge(net)
+    # All scores are equal: the first class is taken.
+    assert (top1, kl) == (pytest.approx(200 / 3), 0)
+    path = tmp_path / "weights.npz"
+    np.savez(path, **{"ip/0": np.eye(4, 3, dtype="f4") * 9, "ip/1": np.zeros(4, "f4")})
+    top1, kl = judge(peers.with_weights(net, path))
+    assert top1 == pytest.approx(200 / 3)
+    assert kl > 1
+
+
+def test_curves_are_linear_in_logarithms_and_not_extended_to_fewer_bytes(peers):
+    curve = [(0.01, 1000), (1.0, 10)]
+    assert peers.bytes_at_kl(curve, 0.1) == pytest.approx(100)
+    assert peers.bytes_at_kl(curve, 0.01) == pytest.approx(1000)
+    assert peers.bytes_at_kl([(inf, 5), *curve], 1.0) == pytest.approx(10)
+    # A point that another one beats in both does not count.
+    assert peers.bytes_at_kl([(0.1, 2000), *curve], 0.1) == pytest.approx(100)
+    assert peers.bytes_at_kl(curve, 0.001) == pytest.approx(1000)
+    assert peers.bytes_at_kl(curve, 2) is None
+    assert peers.bytes_at_kl([], 0.1) is None
+
+
+def test_savings_are_at_equal_kl(peers):
+    theirs = [row(peers, 0.01, 1000), row(peers, 1.0, 10)]
+    fewer = peers.saving(row(peers, 0.1, 75, "ours"), theirs)
+    assert fewer["tensor_bytes"] == pytest.approx(25)
+    assert fewer["bytes"] == pytest.approx(100 * (1 - 175 / (1100 * 110) ** 0.5))
+    text = peers.table([*theirs, row(peers, 0.1, 75, "ours")], 99.1)
+    assert "-25.0%" in text
+    assert text.splitlines()[0] == "lenet: top-1 99.10 % on 10 images"
+
+
+def test_the_knob_is_bisected_to_no_larger_a_kl(peers):
+    tried = []
+
+    def pack_with(knob):
+        tried.append(knob)
+        return row(peers, knob**2, int(1000 / knob), "ours", f"{knob:g}")
+
+    best = peers.pack_at_kl(0.04, pack_with, 0.01, 10)
+    assert 0.04 * 0.97 <= best.kl <= 0.04
+    assert len(tried) == len(set(tried)) <= 11
+    with pytest.raises(ValueError, match="is asked for"):
+        peers.pack_at_kl(1e-6, pack_with, 0.01, 10)
+
+
+def test_a_packed_net_is_judged_from_its_file(peers, net, tmp_path, monkeypatch):
+    case = peers.Case("lenet", "", peers.MNIST, peers.TO_UNIT, ())
+    inputs = [np.eye(3, dtype=np.float32)]
+    vars(case).update(original=net, net=net, judge=peers.Judge(net, inputs, np.zeros(3, int)))
+    packed = peers.pack("lenet", case, "k-means", peers.KMEANS, 4)
+    assert packed.kl == pytest.approx(0, abs=1e-9)
+    assert 0 < packed.tensor_bytes < packed.bytes
+    assert packed.ratio == pytest.approx(4 * 16 / packed.bytes)
+    assert (packed.setting, packed.images) == ("4", 3)
+
+
+def test_the_recipes_are_valid(peers, net):
+    assert parse_recipe(peers.FOLD, "fold").steps[0].method.name == "fold.batchnorm"
+    packed = compress(net, parse_recipe(peers.KMEANS.replace("KNOB", "2"), "k-means"))
+    assert packed.parameters["ip/0"].shape == (4, 3)
+
+
+def test_stored_points_are_read_as_they_are_written(peers, tmp_path):
+    stored = tmp_path / "rows.json"
+    rows = [vars(row(peers, 0.5, 10))]
+    stored.write_text(json.dumps({"rows": rows}), "utf-8")
+    assert peers.read_stored(stored) == {"lenet": [row(peers, 0.5, 10)]}
+    committed = peers.read_stored(peers.STORED)
+    assert committed
+    assert set(committed) <= set(peers.CASES)
+    for name, points in committed.items():
+        of_peer = [p for p in points if p.peer == "nncodec"]
+        assert [p.setting for p in of_peer] == [f"qp {qp}" for qp in peers.CASES[name].qps]
+        assert all(0 < p.tensor_bytes < p.bytes for p in points)
+        assert all(a.bytes > b.bytes for a, b in pairwise(of_peer))
