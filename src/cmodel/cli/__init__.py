@@ -27,6 +27,7 @@ COMMANDS = (
     "eval",
     "inspect",
     "diff",
+    "sensitivity",
     "sweep",
     "report",
     "verify",

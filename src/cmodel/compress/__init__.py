@@ -10,6 +10,7 @@ from cmodel.compress.automatic import Parts, compress, default_recipe, parts_of
 from cmodel.compress.budget import Found, Goal, Judge, Trial, search
 from cmodel.compress.mean_image import MeanChoice, choose_mean
 from cmodel.compress.pipeline import Progress, apply_recipe, check_finite
+from cmodel.compress.layerwise import DEFAULT_STEPS, Sensitivity, sensitivity
 from cmodel.compress.recipe import (
     DEFAULT_PRESET,
     Recipe,
@@ -36,6 +37,7 @@ from cmodel.compress.statistics import Calibration, Statistics
 
 __all__ = [
     "DEFAULT_PRESET",
+    "DEFAULT_STEPS",
     "MODULES",
     "Calibration",
     "Found",
@@ -50,6 +52,7 @@ __all__ = [
     "Rewrite",
     "RewriteTask",
     "Rewritten",
+    "Sensitivity",
     "Statistics",
     "Task",
     "Trial",
@@ -69,6 +72,7 @@ __all__ = [
     "resolve_recipe",
     "rewrite",
     "search",
+from cmodel.compress.layerwise import DEFAULT_STEPS, Sensitivity, sensitivity
 ]
 
 

@@ -1,0 +1,164 @@
+"""`cmodel sensitivity`: which layers bear compression, and which do not."""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from dataclasses import asdict
+from itertools import product
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cmodel.cli.options import (
+    add_data_options,
+    add_model_options,
+    add_transform_options,
+    batch_of,
+    load_model,
+    one_blob,
+    positive,
+    refuse_transform,
+    source_of,
+    transform_of,
+)
+from cmodel.cli.terminal import Terminal, bytes_text, table
+from cmodel.errors import LimitError, UsageError
+
+if TYPE_CHECKING:
+    from cmodel.compress import Sensitivity
+    from cmodel.data import Inputs
+
+HELP = "compress each layer alone and tell what that costs"
+EXAMPLES = """\
+  cmodel sensitivity deploy.prototxt --weights net.caffemodel --data images.npz --limit 1000
+  cmodel sensitivity net.cmodel --data list.txt --method prune.magnitude --option density=0.1,0.3"""
+
+MAX_IMAGES_BYTES = 2 << 30
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_model_options(parser)
+    parser.add_argument(
+        "--method", metavar="M", help="default: quantize.uniform at 2, 3, 4 and 6 bits"
+    )
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=V[,V]",
+        help="an option of the method; several values are several settings",
+    )
+    parser.add_argument(
+        "--layer", action="append", default=[], metavar="L", help="only this layer (repeatable)"
+    )
+    parser.add_argument("--output", metavar="BLOB", help="blob of the scores")
+    add_data_options(parser)
+    add_transform_options(parser)
+    calibration = parser.add_argument_group("calibration")
+    calibration.add_argument(
+        "--calib", metavar="SOURCE", help="images for methods that need some; never those of --data"
+    )
+    calibration.add_argument(
+        "--calib-images", type=positive, default=500, metavar="N", help="of them (default 500)"
+    )
+
+
+def run(args: argparse.Namespace, terminal: Terminal) -> int:
+    """Measure and list, the dearest first."""
+    from cmodel.compress import DEFAULT_STEPS, sensitivity
+    from cmodel.data import Inputs, open_source, sample
+    from cmodel.net import image_inputs
+
+    steps = _steps(args.method, args.option) if args.method else list(DEFAULT_STEPS)
+    if args.option and not args.method:
+        raise UsageError("--option goes with --method")
+    net = load_model(args, terminal)
+    source = source_of(args, net)
+    refuse_transform(args, source)
+    transform = transform_of(args, net)
+    shape = net.inputs[one_blob(image_inputs(net), None, "input", "--input")]
+    labels = source.labels
+    chosen = sample(len(source) if labels is None else labels, args.limit, args.seed)
+    batch = batch_of(args, net)
+    images = Inputs(source, chosen, transform, shape, batch).held(MAX_IMAGES_BYTES)
+    if not isinstance(images, np.ndarray):
+        raise LimitError("the images are too many to hold", hint="take fewer with --limit")
+    calibration: Inputs | None = None
+    if args.calib:
+        other = open_source(args.calib)
+        calibration = Inputs(
+            other, sample(len(other), args.calib_images, args.seed), transform, shape
+        )
+    with terminal.progress("measuring") as update:
+        found = sensitivity(
+            net,
+            images,
+            None if labels is None else labels[chosen],
+            steps=steps,
+            layers=args.layer or None,
+            calibration=calibration,
+            output=args.output,
+            batch=batch,
+            seed=args.seed,
+            threads=args.threads,
+            on_progress=update,
+        )
+    found.sort(key=lambda entry: -entry.comparison.kl)
+    facts = {"images": len(images), "layers": [asdict(entry) for entry in found]}
+    terminal.document("sensitivity", facts, _report(found))
+    return 0
+
+
+def _steps(method: str, options: list[str]) -> list[dict[str, Any]]:
+    """Return a step for each choice of one value of each option."""
+    keys, values = [], []
+    for option in options:
+        key, separator, text = option.partition("=")
+        if not (key and separator and text):
+            raise UsageError(f"--option is KEY=VALUE or KEY=V1,V2, not `{option}`")
+        if key in keys:
+            raise UsageError(f"--option {key} is given twice", hint=f"{key}=V1,V2 are two settings")
+        keys.append(key)
+        values.append([_value(part) for part in text.split(",")])
+    return [{"method": method, **dict(zip(keys, v, strict=True))} for v in product(*values)]
+
+
+def _value(text: str) -> Any:
+    """Read a value as TOML does; what is none is a text."""
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _report(found: list[Sensitivity]) -> str:
+    rows = []
+    for entry in found:
+        seen = entry.comparison
+        interval = seen.interval
+        rows.append(
+            [
+                entry.layer,
+                " ".join(
+                    str(value) if key == "method" else f"{key}={value}"
+                    for key, value in entry.step.items()
+                ),
+                bytes_text(entry.bytes_before),
+                bytes_text(entry.bytes),
+                f"{seen.kl:.6f}" if isfinite(seen.kl) else "not finite",
+                f"{seen.agreement:.2f}",
+                "" if seen.loss is None else f"{seen.loss:+.2f}",
+                "" if interval is None else f"{interval[0]:+.2f} to {interval[1]:+.2f}",
+            ]
+        )
+    header = ["layer", "step", "before", "after", "KL", "agree %", "loss", "95 %"]
+    text = table(header, rows, left=2)
+    if found:
+        seen = found[0].comparison
+        text += f"\n\neach layer alone, all others untouched; {seen.images} images"
+        if seen.baseline is not None:
+            text += f", top-1 before {seen.baseline:.2f} %"
+    return text
