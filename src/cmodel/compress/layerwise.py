@@ -16,7 +16,7 @@ from cmodel.compress.selectors import is_weight, targets_of
 from cmodel.compress.statistics import unfolded
 from cmodel.container import size_of_form
 from cmodel.engine import Engine
-from cmodel.errors import RecipeError, UsageError, did_you_mean
+from cmodel.errors import DataError, RecipeError, UsageError, did_you_mean
 from cmodel.evaluate import Comparison, compare
 from cmodel.net import INPUT_TYPES, Net, Parameters, image_inputs, score_blobs
 from cmodel.proto import caffe_pb2
@@ -87,6 +87,8 @@ def sensitivity(
         if "select" in step:
             raise RecipeError("a step that each layer gets has no `select`")
         recipe_of({"step": [dict(step)]}, "sensitivity")
+    if len(images) == 0:
+        raise DataError("there are no images to run")
     # Decoded once, so that what a step leaves alone is the same object afterwards.
     held = replace(net, parameters=Parameters([(n, net.parameters[n]) for n in net.parameters]))
     chosen = _layers(held, layers)
