@@ -86,6 +86,18 @@ def test_pack_overwrites_only_when_told(run, model, tmp_path):
     assert run("pack", model.prototxt, model.weights, "-o", out, "-f").status == 0
 
 
+def test_coding_level_bounds_the_coders(run, model, tmp_path):
+    sizes = {}
+    for level in ("1", "6", "9"):
+        out = tmp_path / f"{level}.cmodel"
+        arguments = ["-o", out, "--preset", "kmeans-huffman", "--coding-level", level, "--json"]
+        result = run("pack", model.prototxt, model.weights, *arguments)
+        sizes[level] = result.json["bytes_after"]
+        assert run("verify", out).status == 0
+    assert sizes["1"] >= sizes["6"] == sizes["9"]
+    assert run("pack", model.prototxt, model.weights, "-o", out, "--coding-level", "0").status == 2
+
+
 def test_dry_run_writes_nothing(run, model, tmp_path):
     out = tmp_path / "x.cmodel"
     result = run("pack", model.prototxt, model.weights, "-o", out, "--dry-run", "--json")
