@@ -8,9 +8,9 @@ from types import ModuleType
 
 from cmodel.compress.automatic import Parts, compress, default_recipe, parts_of
 from cmodel.compress.budget import Found, Goal, Judge, Trial, search
+from cmodel.compress.layerwise import DEFAULT_STEPS, Sensitivity, sensitivity
 from cmodel.compress.mean_image import MeanChoice, choose_mean
 from cmodel.compress.pipeline import Progress, apply_recipe, check_finite
-from cmodel.compress.layerwise import DEFAULT_STEPS, Sensitivity, sensitivity
 from cmodel.compress.recipe import (
     DEFAULT_PRESET,
     Recipe,
@@ -72,7 +72,7 @@ __all__ = [
     "resolve_recipe",
     "rewrite",
     "search",
-from cmodel.compress.layerwise import DEFAULT_STEPS, Sensitivity, sensitivity
+    "sensitivity",
 ]
 
 
