@@ -57,7 +57,7 @@ def test_there_are_enough_and_all_are_listed():
 
 
 def test_the_generator_writes_what_is_here(tmp_path):
-    for name in ("builder.py", "forms.py", "generate.py"):
+    for name in ("builder.py", "context.py", "forms.py", "generate.py"):
         (tmp_path / name).write_bytes((VECTORS / name).read_bytes())
     subprocess.run([sys.executable, tmp_path / "generate.py"], check=True, capture_output=True)
     assert json.loads((tmp_path / "index.json").read_text()) == INDEX
@@ -66,7 +66,7 @@ def test_the_generator_writes_what_is_here(tmp_path):
 
 
 def test_the_generator_uses_none_of_our_code():
-    for name in ("builder.py", "forms.py", "generate.py"):
+    for name in ("builder.py", "context.py", "forms.py", "generate.py"):
         text = (VECTORS / name).read_text()
         assert "import cmodel" not in text
         assert "from cmodel" not in text
