@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from cmodel.sweep import run as running
+
 GRID = """
 [[net]]
 name = "toy"
@@ -51,3 +53,17 @@ def test_a_bad_grid(run, grid, tmp_path):
     assert result.status == 2
     assert "there is no preset `linear9`" in result.err
     assert not (tmp_path / "r.jsonl").exists()
+
+
+def test_an_interrupted_sweep_says_that_its_rows_are_there(run, grid, tmp_path, monkeypatch):
+    def measure(baseline, setting, seed, threads):
+        if setting.method != "linear8":
+            raise KeyboardInterrupt
+        return {"bytes": 10}
+
+    monkeypatch.setattr(running, "_measure", measure)
+    out = tmp_path / "r.jsonl"
+    result = run("sweep", grid, "-o", out)
+    assert result.status == 130
+    assert f"the rows so far are in {out}" in result.err
+    assert len(out.read_text().splitlines()) == 1

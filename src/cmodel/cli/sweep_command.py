@@ -28,17 +28,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Measure, then show what is on each net's Pareto front."""
+    from cmodel.cli import INTERRUPTED
     from cmodel.sweep import load_grid, pareto, sweep
 
     grid = load_grid(args.grid)
-    with terminal.progress("sweeping") as update:
-        rows = sweep(
-            grid,
-            args.output,
-            seed=args.seed,
-            threads=args.threads,
-            on_progress=lambda event: update(event.done, event.total, event.what),
-        )
+    try:
+        with terminal.progress("sweeping") as update:
+            rows = sweep(
+                grid,
+                args.output,
+                seed=args.seed,
+                threads=args.threads,
+                on_progress=lambda event: update(event.done, event.total, event.what),
+            )
+    except KeyboardInterrupt:
+        terminal.warn(f"interrupted; the rows so far are in {args.output}, the same call goes on")
+        return INTERRUPTED
     failed = [row for row in rows if row["error"] is not None]
     for row in failed:
         terminal.warn(f"{row['net']}: {row['label']}: {row['error']['message']}")
