@@ -10,15 +10,14 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cmodel.compress.pipeline import compress
+from cmodel.compress.pipeline import apply_recipe
 from cmodel.compress.recipe import recipe_of
 from cmodel.compress.selectors import is_weight, targets_of
-from cmodel.compress.statistics import unfolded
 from cmodel.container import size_of_form
 from cmodel.engine import Engine
 from cmodel.errors import DataError, RecipeError, UsageError, did_you_mean
 from cmodel.evaluate import Comparison, compare
-from cmodel.net import INPUT_TYPES, Net, Parameters, image_inputs, score_blobs
+from cmodel.net import INPUT_TYPES, Net, Parameters, image_inputs, score_blobs, unfolded
 from cmodel.proto import caffe_pb2
 from cmodel.tensors import Form
 
@@ -105,7 +104,7 @@ def sensitivity(
             recipe = recipe_of(
                 {"step": [{**step, "select": {"name": glob.escape(key)}}]}, "sensitivity"
             )
-            packed.append(compress(held, recipe, data=calibration, seed=seed, threads=threads))
+            packed.append(apply_recipe(held, recipe, data=calibration, seed=seed, threads=threads))
         tails = [(_walk(other), other) for other in packed]
         start = min(_first_change(whole, walk) for walk, _ in tails)
         runs = _run_tails(
@@ -156,7 +155,7 @@ def _layers(net: Net, wanted: Iterable[str] | None) -> list[str]:
 
 def _walk(net: Net) -> Net:
     """Return the net with a name of its own for each value, without layers that feed it."""
-    walk, _ = unfolded(net, ())
+    walk = unfolded(net)
     inputs = walk.inputs
     header = _header(list(inputs), [shape or () for shape in inputs.values()])
     layers = [layer for layer in walk.layers if layer.type not in INPUT_TYPES]
