@@ -166,13 +166,15 @@ class Container:
             )
         return tensors
 
-    def table_bytes(self) -> int:
-        """Return the bytes of all code tables within the streams."""
+    def table_sizes(self, tensor: StoredTensor) -> list[int]:
+        """Return the bytes of the code table in each stream of a tensor, 0 where it has none."""
         source = Source(self._data_section, self.max_memory, self.threads)
         with self._errors():
-            return sum(
-                source.table_size(ref) for tensor in self.tensors for ref in tensor.stored.streams()
-            )
+            return [source.table_size(ref) for ref in tensor.stored.streams()]
+
+    def table_bytes(self) -> int:
+        """Return the bytes of all code tables within the streams."""
+        return sum(sum(self.table_sizes(tensor)) for tensor in self.tensors)
 
     def form(self, name: str) -> Form:
         """Decode a tensor by its name.

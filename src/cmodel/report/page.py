@@ -23,7 +23,7 @@ h2{font-size:18px;line-height:1.3;margin:48px 0 6px;font-weight:650}
 h3{font-size:14px;margin:0;font-weight:600}
 p{margin:0 0 12px;max-width:72ch}
 .soft,figcaption,caption{color:var(--soft)}
-.note{color:var(--soft);font-size:13px}
+.note{color:var(--soft);font-size:13px;max-width:100ch}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:1px;
  margin:28px 0 0;background:var(--rule);border:1px solid var(--rule);border-radius:10px;
  overflow:hidden}
@@ -45,24 +45,31 @@ th:last-child,td:last-child{padding-right:0}
 td.num{white-space:nowrap}
 .key svg{display:inline-block;vertical-align:-1px;margin-right:8px}
 .swatch{display:inline-block;width:11px;height:11px;margin-right:8px;vertical-align:-1px}
-.rows{display:grid;
- grid-template-columns:minmax(90px,auto) minmax(0,3fr) auto minmax(0,5fr) auto auto;
- gap:7px 14px;align-items:center;font-size:14px;margin-top:14px}
+.hero{margin-top:16px}.hero svg,.scale svg{width:100%}
+.scale{display:grid;grid-template-columns:auto minmax(0,1fr) auto;gap:4px 14px;font-size:13px;
+ align-items:center;margin-top:18px;color:var(--soft)}
+.scale .num{text-align:right}
+.rows{display:grid;gap:7px 14px;align-items:center;font-size:14px;margin-top:14px}
+.six{grid-template-columns:minmax(80px,auto) minmax(0,2fr) auto minmax(0,5fr) auto auto}
+.five{grid-template-columns:minmax(80px,auto) minmax(0,1fr) auto auto auto}
+.three{grid-template-columns:minmax(80px,auto) minmax(0,1fr) auto}
+.below{margin-top:12px}
+svg .level{stroke:var(--c);stroke-width:1.1}
 .rows>*{min-width:0}
 .rows .head{color:var(--soft);font-size:13px}
 .rows .num{text-align:right;white-space:nowrap}
 .rows svg{width:100%;height:16px}
-.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(300px,1fr));gap:16px;
+.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(320px,1fr));gap:16px;
  margin-top:16px}
 .card{border:1px solid var(--rule);border-radius:10px;padding:14px 16px 12px;
  break-inside:avoid}
-.card .pair{display:grid;grid-template-columns:minmax(0,1fr) 84px;gap:14px;align-items:start;
- margin-top:8px}
+.card .pair{display:grid;grid-template-columns:minmax(0,1fr) 112px;gap:16px;align-items:start;
+ margin-top:10px}
 .card svg{width:100%;height:auto}
-.card img{display:block;width:84px;height:84px;image-rendering:pixelated;
+.card img{display:block;width:112px;height:112px;image-rendering:pixelated;
  border:1px solid var(--rule)}
-.card .note{margin:6px 0 0;font-size:12.5px;line-height:1.45}
-.card .pair .note{margin-top:4px;text-align:center;font-size:11.5px}
+.card .note{margin:8px 0 0;font-size:12.5px;line-height:1.45}
+.card .shape{color:var(--soft);font-weight:400;margin-left:8px}
 pre{background:var(--panel);border-radius:8px;padding:14px 16px;margin:12px 0 0;font-size:13px;
  line-height:1.5;white-space:pre-wrap;font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,
  'DejaVu Sans Mono',monospace}
@@ -82,9 +89,11 @@ footer{margin-top:56px;padding-top:14px;border-top:1px solid var(--rule);color:v
  .wide{display:none!important}.narrow{display:block!important}
  .tiles{grid-template-columns:1fr 1fr}.tile{padding:12px 14px}.tile b{font-size:21px}
  .optional{display:none}th,td{padding-right:8px}
- .rows{grid-template-columns:minmax(0,1fr) auto auto;gap:2px 12px}
+ .rows{gap:2px 12px;grid-auto-flow:row dense}
+ .six,.five{grid-template-columns:minmax(0,1fr) auto auto}
+ .three{grid-template-columns:minmax(0,1fr) auto}
  .rows .head,.rows .off{display:none}
- .rows .full{grid-column:1/-1;margin-bottom:8px}
+ .rows .full{grid-column:1/-1;margin-bottom:8px}.rows .axis-labels{margin:0}
  .cards{grid-template-columns:1fr}
  dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px}}
 @media print{
