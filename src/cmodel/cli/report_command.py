@@ -196,7 +196,7 @@ def _feeds(
         chosen = sample(len(source), OUTPUT_IMAGES, args.seed)
         what = f"a sample of {source.path.name}"
         return Inputs(source, chosen, transform, shape, OUTPUT_IMAGES), what
-    what = f"random inputs, normally distributed, seed {args.seed}; --data gives real ones"
+    what = f"random inputs, normally distributed, seed {args.seed}"
     if shape is None or len(shape) < 2 or not 0 < math.prod(shape[1:]) <= _MAX_INPUT:
         return "the net states no shape for its input that random inputs could have", what
     rng = np.random.default_rng(args.seed)

@@ -32,7 +32,7 @@ def container_page(facts: Mapping[str, Any]) -> str:
     name = shorten(facts["name"] or facts["file"], 80)
     body = join(
         tag("h1", name),
-        tag("p", facts["file"], class_="soft"),
+        tag("p", facts["file"], class_="soft") if name != facts["file"] else None,
         _headline(facts),
         _accuracy_note(facts["accuracy"]),
         _bytes_section(facts),
@@ -49,7 +49,7 @@ def container_page(facts: Mapping[str, Any]) -> str:
 def _headline(facts: Mapping[str, Any]) -> Markup:
     entries = [
         (bytes_of(facts["bytes"]), f"instead of {bytes_of(facts['bytes_before'])}"),
-        (ratio_of(facts["ratio"]), "smaller than the float32 parameters"),
+        (ratio_of(facts["ratio"]), "smaller than as float32"),
         (text_of(facts["bits_per_weight"]), "bits per weight, the whole file"),
     ]
     accuracy = facts["accuracy"]
@@ -93,7 +93,7 @@ def _bytes_section(facts: Mapping[str, Any]) -> Markup:
         "Where the bytes are",
         tag("div", bars.stacked(_parts(kinds), total, 34), class_="hero"),
         table(["", "", "bytes", "share"], rows, text=2, optional=frozenset({1})),
-        note(f"Side data: {side}."),
+        tag("p", f"Side data: {side}.", class_="note below"),
         tag(
             "div",
             tag("span", "before", class_="head"),

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import linalg
 
 from cmodel.compress import feedback
 from cmodel.compress.matrix import Doubles, from_rows, to_rows
 from cmodel.compress.options import check_bool, check_choice, check_int, check_number
-from cmodel.compress.registry import GRAM, GRAM_AND_SENSITIVITY, Needs, Outcome, Task, method
+from cmodel.compress.registry import GRAM, GRAM_AND_CROSS, GRAM_AND_SENSITIVITY, Needs, Outcome, Task, method
+from cmodel.compress.statistics import Statistics
 from cmodel.compress.values import unquantized
 from cmodel.errors import RecipeError
 from cmodel.net import Layer
@@ -39,6 +41,8 @@ class Options:
         its zeros.
     granularity : "tensor", or "channel": a scale for each output, fitted to its responses; with
         `knob` its step too follows the output's own sensitivity.
+    correct : aim at the responses of the net before the step, from the inputs that the layer has
+        with all layers before it quantized: a pass over the images for each layer.
     """
 
     step: float | None = None
@@ -49,6 +53,7 @@ class Options:
     passes: int = 2
     trellis: bool = False
     granularity: str = "tensor"
+    correct: bool = False
 
     def __post_init__(self) -> None:
         if self.step is not None and self.knob is not None:
@@ -62,11 +67,13 @@ class Options:
         check_bool("keep_zeros", self.keep_zeros)
         check_int("passes", self.passes, 1, 100)
         check_bool("trellis", self.trellis)
+        check_bool("correct", self.correct)
         check_choice("granularity", self.granularity, ("tensor", "channel"))
 
 
 def _needs(options: Options) -> Needs:
-    return GRAM if options.knob is None else GRAM_AND_SENSITIVITY
+    needs = GRAM if options.knob is None else GRAM_AND_SENSITIVITY
+    return needs | GRAM_AND_CROSS if options.correct else needs
 
 
 @method("quantize.rdo", Options, needs=_needs)
@@ -77,6 +84,8 @@ def quantize_rdo(task: Task[Options]) -> Outcome:
     _check(task, options)
     rows = np.ascontiguousarray(to_rows(task.layer, weights))
     steps = _at_least(_steps(task, rows), rows)
+    if options.correct:
+        rows = _corrected(rows, task.inputs, options.damp)
     quantized = feedback.quantize(
         rows,
         feedback.factorize(gram, options.damp, ordered=not options.trellis),
@@ -109,6 +118,24 @@ def quantize_rdo(task: Task[Options]) -> Outcome:
     if options.trellis:
         return Outcome(Trellis(Dense(scales), indices), facts)
     return Outcome(_form(task.form, scales, indices), facts)
+
+
+def _corrected(rows: FloatArray, inputs: Statistics, damp: float) -> FloatArray:
+    """Return the weights whose responses to the inputs x are nearest to those of `rows` to y.
+
+    y are the inputs before the step. The least squares solution is rows E[y xᵀ] E[x xᵀ]⁻¹; the
+    damping, on both matrices, keeps it near `rows` where the inputs tell little.
+    """
+    if inputs.cross is None:
+        raise AssertionError("a correction without the inputs before the step")
+    wanted = damped(inputs.gram, damp)
+    given = inputs.cross + (wanted - inputs.gram)
+    moved = np.empty_like(rows)
+    for group in range(len(rows)):
+        factor = linalg.cho_factor(wanted[group], check_finite=False)
+        shift = linalg.cho_solve(factor, given[group].T, check_finite=False).T
+        moved[group] = rows[group] @ shift
+    return moved
 
 
 def _check(task: Task[Options], options: Options) -> None:
