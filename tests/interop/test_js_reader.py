@@ -19,6 +19,7 @@ from tests.unit.container.making import (
     packed,
     resealed,
     rotated_forms,
+    trellis_forms,
     write,
 )
 
@@ -26,7 +27,7 @@ from cmodel import container
 from cmodel.container import layout
 from cmodel.net import InputTransform, Net
 from cmodel.proto import manifest_pb2
-from cmodel.tensors import Dense, Form, Product, Sparse, crc32_of, crc32_of_values
+from cmodel.tensors import Dense, Form, Product, Sparse, Trellis, crc32_of, crc32_of_values
 
 ROOT = Path(__file__).resolve().parents[2]
 READERS = ROOT / "spec/readers/js"
@@ -60,7 +61,7 @@ def read(*arguments: object) -> subprocess.CompletedProcess[str]:
     return run(READERS / "cmodel-read.mjs", *arguments)
 
 
-def evaluate(script: str, *arguments: object) -> dict[str, object]:
+def evaluate(script: str, *arguments: object) -> Any:
     """Open the file that is the first argument as `container`, and return what `script` gives."""
     text = f"""
         import {{ readFileSync }} from "node:fs";
@@ -111,7 +112,7 @@ def assert_agrees(path: Path) -> None:
     assert list(tensors) == list(wanted)
 
 
-@pytest.mark.parametrize("make", [toy_net, every_form, more_forms, rotated_forms])
+@pytest.mark.parametrize("make", [toy_net, every_form, more_forms, rotated_forms, trellis_forms])
 def test_every_form_is_the_same(tmp_path, make):
     assert_agrees(write(tmp_path / "x.cmodel", packed(make())))
 
@@ -123,6 +124,15 @@ def test_the_packed_example_is_the_same(tmp_path, preset):
     command = [sys.executable, "-m", "cmodel", "pack", *model, "-o", path, "--preset", preset, "-q"]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     assert_agrees(path)
+
+
+def test_trellises_are_coded_by_contexts(tmp_path):
+    path = write(tmp_path / "x.cmodel", packed(trellis_forms()))
+    script = """
+        return container.tensors.map(({ form }) => [form.kind, form.type, form.integers.coder]);
+    """
+    assert ["Trellis", "int8", "context"] in evaluate(script, path)
+    assert ["Trellis", "int16", "context"] in evaluate(script, path)
 
 
 def test_bits_of_special_values_are_kept(tmp_path):
@@ -252,6 +262,19 @@ def test_a_large_tensor_in_few_bytes_is_refused_before_it_is_made(tmp_path):
     assert read("--max-tensor", 1 << 29, path).returncode == 0
 
 
+def test_the_memory_of_a_context_stream_is_bounded(tmp_path):
+    # A row of 300 columns takes 16 bytes a column, and its float32 values only 4.
+    ints = np.zeros((1, 300), np.int8)
+    ints[0, :90] = np.random.default_rng(0).integers(-9, 9, 90)
+    form = Trellis(Dense(np.ones(1, np.float32)), ints)
+    net = make_net('layer { name: "p" type: "Any" top: "p" }', {"p": [form]})
+    path = write(tmp_path / "x.cmodel", packed(net))
+    script = "return container.tensors[0].form.integers.coder;"
+    assert evaluate(script, path) == "context"
+    assert read("--max-tensor", 16 * 300, path).returncode == 0
+    assert_refused(read("--max-tensor", 16 * 300 - 1, path), "limit-memory")
+
+
 def zeros(size: int) -> Form:
     """Return a sparse tensor without stored elements."""
     return Sparse((size,), np.zeros(0, np.int64), Dense(np.zeros(0, np.float32)))
@@ -307,7 +330,7 @@ def outcomes(tmp_path: Path, files: list[bytes]) -> list[str]:
     return [what if isinstance(what, str) else "fine" for what in found]
 
 
-@pytest.mark.parametrize("make", [every_form, more_forms, rotated_forms])
+@pytest.mark.parametrize("make", [every_form, more_forms, rotated_forms, trellis_forms])
 def test_each_flipped_byte_is_noticed(tmp_path, make):
     data = packed(make())
     rng = random.Random(0)
@@ -340,7 +363,7 @@ def changed(rng: random.Random, data: bytes) -> bytes:
     return data[:place] + value + data[place + (kind > 1) :]
 
 
-@pytest.mark.parametrize("make", [every_form, more_forms, rotated_forms])
+@pytest.mark.parametrize("make", [every_form, more_forms, rotated_forms, trellis_forms])
 def test_damage_with_right_checksums_gives_a_named_error(tmp_path, make):
     data = packed(make())
     section = layout.parse_head(memoryview(data))[0][1]
@@ -380,6 +403,27 @@ function integers(coder, text, count) {
   decodeCoded(bytes(text), coder, out);
   return out.join(" ");
 }
+function context(text, count) {
+  const out = new Uint8Array(count);
+  decodeContext(bytes(text), out, (T, n) => new T(n));
+  return out.join(" ");
+}
+function refusal(text, count) {
+  try {
+    return context(text, count);
+  } catch (error) {
+    return error.name;
+  }
+}
+function trellis(integers) {
+  const path = [];
+  let state = 0;
+  for (const k of integers) {
+    path.push([state, trellisLevel(state, k)].join());
+    state = TRELLIS_NEXT[2 * state + (k & 1)];
+  }
+  return path.join(" ");
+}
 function frequencies(text) {
   const found = new Map();
   const { symbol, frequency } = readRansTable(new Cursor(bytes(text), "bad-stream"), [0]);
@@ -395,6 +439,23 @@ console.log(JSON.stringify({
   unused: frequencies("06 5a ca 72 3a"),
   parametric: frequencies("05 80 08 00 c4"),
   mask: ones.join(" "),
+  context: context("00 02 02 8d 22 e4 9d 6f", 6),
+  row: context("01 01 02 79 04", 4),
+  wrong: [
+    refusal("00 02 02 8d 22 e4 9d", 6),
+    refusal("00 02 02 8d 22 e4 9d 6f 00", 6),
+    refusal("00 00 02 8d 22 e4 9d 6f", 6),
+    refusal("00 04 02 8d 22 e4 9d 6f", 6),
+    refusal("04 02 02 8d 22 e4 9d 6f", 6),
+    refusal("02 02 02 00 00 8d 22 e4 9d 6f", 6),
+    refusal("02 02 02 04 00 8d 22 e4 9d 6f", 6),
+    refusal("00 02 f8 01 8d 22 e4 9d 6f", 6),
+    refusal("00 02 02 ff ff ff ff", 6),
+    refusal("00 02 02", 6),
+    refusal("", 6),
+    refusal("00 02 02", 0),
+  ],
+  trellis: trellis([1, 0, -1, 2]),
 }));
 """
 
@@ -411,6 +472,10 @@ def test_examples_of_the_document(tmp_path):
         "unused": "0,1365 3,2184 5,547",
         "parametric": "0,556 1,935 2,1113 3,935 4,557",
         "mask": "1 6",
+        "context": "2 1 2 2 3 12",
+        "row": "3 2 1 4",
+        "wrong": ["bad-stream"] * 12,
+        "trellis": "0,2 2,0 1,-1 7,3",
     }
 
 

@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.nets import toy_net
-from tests.unit.container.making import every_form, more_forms, packed, rotated_forms, write
+from tests.unit.container.making import (
+    every_form,
+    more_forms,
+    packed,
+    rotated_forms,
+    trellis_forms,
+    write,
+)
 
 from cmodel import container
 from cmodel.container import layout
@@ -68,7 +75,7 @@ def assert_agrees(found: dict[str, Any], path: Path) -> None:
         assert one["found"] == [section.offset, section.offset + section.stored_size]
 
 
-@pytest.mark.parametrize("make", [toy_net, every_form, more_forms, rotated_forms])
+@pytest.mark.parametrize("make", [toy_net, every_form, more_forms, rotated_forms, trellis_forms])
 def test_every_form_is_walked(node, tmp_path, make):
     net = make()
     net.labels = ("cat", "dog é")

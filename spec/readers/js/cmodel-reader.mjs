@@ -23,7 +23,7 @@ const MAX_ENTRIES = 65536;
 /** What `open` allows unless told otherwise, in bytes. */
 export const LIMITS = Object.freeze({ maxMemory: 4 * 2 ** 30, maxTensor: 256 * 2 ** 20 });
 
-/** A file is refused; `name` is the error name of section 11. */
+/** A file is refused; `name` is the error name of section 12. */
 export class CmodelError extends Error {
   constructor(name, message) {
     super(message);
@@ -579,8 +579,10 @@ function linkParameters(layers, tensors) {
 // -------------------------------------------------------------------------------------------
 // 5. Forms: what the directory says of them
 
-const FORMS = ["Dense", "Codebook", "Linear", "Sparse", "Product", "Hashed"];
-const FORM_PARSERS = [parseDense, parseCodebook, parseLinear, parseSparse, parseProduct, parseHashed];
+const FORMS = ["Dense", "Codebook", "Linear", "Sparse", "Product", "Hashed", "Trellis"];
+const FORM_PARSERS = [
+  parseDense, parseCodebook, parseLinear, parseSparse, parseProduct, parseHashed, parseTrellis,
+];
 
 function parseForm(cursor, streams, shape, allowed) {
   const head = cursor.u8();
@@ -641,14 +643,19 @@ const INTEGER_TYPES = [
   { name: "uint16", bits: 16, min: 0, max: 65535 },
 ];
 
+function parseLowest(cursor, name, min, max) {
+  const lowest = cursor.zigzag();
+  if (lowest < min || lowest > max) {
+    refuse("bad-manifest", `the lowest integer, ${lowest}, may not be that of type ${name}`);
+  }
+  return lowest;
+}
+
 function parseLinear(cursor, streams, form, variant) {
   if (variant > 15) return undefined;
   const range = INTEGER_TYPES[variant & 3];
   const groups = parseGroups(cursor, variant & 4, form.elements);
-  const lowest = cursor.zigzag();
-  if (lowest < range.min || lowest > range.max) {
-    refuse("bad-manifest", `the lowest integer, ${lowest}, is not of type ${range.name}`);
-  }
+  const lowest = parseLowest(cursor, range.name, range.min, range.max);
   const scales = parseForm(cursor, streams, [groups], ["Dense"]);
   let zeros;
   if (variant & 8) {
@@ -737,6 +744,19 @@ function parseHashed(cursor, streams, form, variant) {
   return { ...form, signed: variant === 1, buckets, seed, values };
 }
 
+function parseTrellis(cursor, streams, form, variant, shape) {
+  if (variant > 3) return undefined;
+  const range = INTEGER_TYPES[variant & 1 ? 2 : 0];
+  const groups = parseGroups(cursor, variant & 2, form.elements);
+  const states = cursor.varint();
+  if (states !== 8) refuse("unknown-feature", `there is no trellis of ${states} states`);
+  const lowest = parseLowest(cursor, range.name, range.min, 0);
+  const scales = parseForm(cursor, streams, [groups], ["Dense"]);
+  const integers = parseIntegers(cursor, streams, form.elements, range.bits);
+  const rows = shape.length ? shape[0] : 1;
+  return { ...form, type: range.name, range, groups, rows, states, lowest, scales, integers };
+}
+
 // -------------------------------------------------------------------------------------------
 // 5. Forms: their values. Each returns the float32 values as 32-bit words.
 
@@ -779,8 +799,10 @@ class Decoder {
         return this.sparse(form);
       case "Product":
         return this.product(form);
-      default:
+      case "Hashed":
         return this.hashed(form);
+      default:
+        return this.trellis(form);
     }
   }
 
@@ -807,11 +829,9 @@ class Decoder {
     return out;
   }
 
-  linear({ elements, groups, lowest, range, scales, zeros, integers }) {
-    const scale = floats(this.form(scales));
-    for (const value of scale) {
-      if (!Number.isFinite(value)) refuse("bad-stream", "a scale is not finite");
-    }
+  linear(form) {
+    const { elements, groups, lowest, zeros } = form;
+    const scale = this.scales(form);
     const zero = this.make(Float64Array, groups);
     if (zeros) {
       const low = this.integers(zeros.low);
@@ -821,11 +841,7 @@ class Decoder {
         if (Math.abs(zero[j]) > 2 ** 23) refuse("bad-stream", "a zero is beyond 2^23");
       }
     }
-    const steps = this.integers(integers);
-    const [least, most] = extremes(steps);
-    if (elements && (least + lowest < range.min || most + lowest > range.max)) {
-      refuse("bad-stream", `${least + lowest} to ${most + lowest} are not ${range.name}`);
-    }
+    const steps = this.steps(form);
     const words = this.make(Uint32Array, elements);
     const out = floats(words);
     const size = elements / groups;
@@ -836,6 +852,24 @@ class Decoder {
       for (const end = i + size; i < end; i++) out[i] = factor * (steps[i] + shift) + 0;
     }
     return words;
+  }
+
+  scales({ scales }) {
+    const scale = floats(this.form(scales));
+    for (const value of scale) {
+      if (!Number.isFinite(value)) refuse("bad-stream", "a scale is not finite");
+    }
+    return scale;
+  }
+
+  /** The integers of a Linear or Trellis form, less the lowest. */
+  steps({ elements, lowest, range, integers }) {
+    const steps = this.integers(integers);
+    const [least, most] = extremes(steps);
+    if (elements && (least + lowest < range.min || most + lowest > range.max)) {
+      refuse("bad-stream", `${least + lowest} to ${most + lowest} are not ${range.name}`);
+    }
+    return steps;
   }
 
   sparse(form) {
@@ -958,12 +992,37 @@ class Decoder {
     return out;
   }
 
+  trellis(form) {
+    const { elements, groups, lowest, rows } = form;
+    const scale = this.scales(form);
+    const steps = this.steps(form);
+    const words = this.make(Uint32Array, elements);
+    const out = floats(words);
+    const columns = elements / rows;
+    const size = elements / groups;
+    for (let i = 0, group = -1, state = 0, row = 0, next = 0; i < elements; i++) {
+      if (i === row) {
+        row += columns;
+        state = 0;
+      }
+      if (i === next) {
+        next += size;
+        group++;
+      }
+      const k = steps[i] + lowest;
+      out[i] = scale[group] * trellisLevel(state, k) + 0;
+      state = TRELLIS_NEXT[2 * state + (k & 1)];
+    }
+    return words;
+  }
+
   integers(integers) {
     const { coder, count, bits, owner } = integers;
     const out = this.make(bits === 8 ? Uint8Array : Uint16Array, count);
     const bytes = this.bytes(integers.stream);
     if (coder === "packed") decodePacked(bytes, integers.width, out);
     else if (coder === "split") decodeSplit(bytes, out, this.make(Uint16Array, count));
+    else if (coder === "context") decodeContext(bytes, out, (T, n) => this.make(T, n));
     else {
       const cursor = new Cursor(bytes, "bad-stream");
       const table = owner ? this.sharedTable(owner, out) : CODERS[coder].readTable(cursor, out);
@@ -1025,6 +1084,14 @@ function mix(x) {
   return (x ^ (x >>> 16)) >>> 0;
 }
 
+// For each of the 8 states of a trellis: the next after an even integer, and after an odd one.
+const TRELLIS_NEXT = Uint8Array.of(0, 2, 5, 7, 1, 3, 6, 4, 2, 0, 4, 6, 3, 1, 7, 5);
+
+/** How many steps the integer k means in a state: twice k, in odd states one less from zero. */
+function trellisLevel(state, k) {
+  return 2 * k - (state & 1) * Math.sign(k);
+}
+
 function decodeRelative(symbols, bits, size, count, out) {
   const most = 2 ** bits - 1;
   let position = -1;
@@ -1060,14 +1127,15 @@ function decodeBitmap(bytes, size, count, out) {
 // -------------------------------------------------------------------------------------------
 // 6. Streams of integers
 
-const CODER_NAMES = ["packed", "huffman", "rans", "split"];
+const CODER_NAMES = ["packed", "huffman", "rans", "split", "context"];
 
 function parseIntegers(cursor, streams, count, bits) {
   const head = cursor.varint();
   const coder = CODER_NAMES[head % 8];
   const rest = Math.floor(head / 8);
   const integers = { coder, count, bits };
-  if (!coder || (coder === "split" && (rest || bits !== 16))) {
+  const fixed = coder === "split" || coder === "context";
+  if (!coder || (fixed && rest) || (coder === "split" && bits !== 16)) {
     refuse("unknown-feature", `there is no coder ${head} of integers of ${bits} bits`);
   }
   if (coder === "packed") {
@@ -1506,45 +1574,53 @@ function lg(v) {
   return 256 * e + LG[(e < 6 ? v << (6 - e) : v >>> (e - 6)) - 64];
 }
 
-function squash(x) {
-  const a = Math.min(Math.abs(x), 4095);
+// squash(x) for x = -4095 .. 4095.
+const SQUASHED = Uint16Array.from({ length: 8191 }, (_, k) => {
+  const a = Math.abs(k - 4095);
   const i = a >> 7;
   const p = S[i] + (((S[i + 1] - S[i]) * (a & 127)) >> 7);
-  return x >= 0 ? p : 65536 - p;
+  return k >= 4095 ? p : 65536 - p;
+});
+
+function squash(x) {
+  return SQUASHED[Math.max(-4095, Math.min(4095, x)) + 4095];
 }
 
+/** The decoder of mask and context streams. */
 class RangeDecoder {
   constructor(bytes) {
     this.bytes = bytes;
-    this.range = 2 ** 32 - 1;
+    this.range = 0xffffffff;
     this.code = 0;
     this.at = 0;
     for (let k = 0; k < 4; k++) this.shift();
-    if (bytes.length < 1 || this.code >= this.range) refuse("bad-stream", "a mask is not coded so");
+    if (this.code === this.range) refuse("bad-stream", "a stream begins beyond the range");
   }
 
   shift() {
-    this.code = this.code * 256 + (this.at < this.bytes.length ? this.bytes[this.at] : 0);
-    if (++this.at - 3 > this.bytes.length) refuse("bad-stream", "a mask ends too early");
+    this.code = ((this.code << 8) | (this.at < this.bytes.length ? this.bytes[this.at] : 0)) >>> 0;
+    if (++this.at - 3 > this.bytes.length) refuse("bad-stream", "a stream ends too early");
   }
 
   bit(q) {
-    const bound = Math.floor((this.range * q) / 65536);
-    const one = this.code < bound;
+    const { range, code } = this;
+    const low = Math.imul(range & 65535, q) >>> 16;
+    const bound = (Math.imul(range >>> 16, q) + low) >>> 0;
+    const one = code < bound;
     if (one) this.range = bound;
     else {
-      this.code -= bound;
-      this.range -= bound;
+      this.code = code - bound;
+      this.range = range - bound;
     }
     while (this.range < 2 ** 24) {
-      this.range *= 256;
+      this.range = (this.range << 8) >>> 0;
       this.shift();
     }
     return one ? 1 : 0;
   }
 
   finish() {
-    if (this.at - 3 !== this.bytes.length) refuse("bad-stream", "bytes follow the end of a mask");
+    if (this.at - 3 !== this.bytes.length) refuse("bad-stream", "bytes follow the end of a stream");
   }
 }
 
@@ -1637,6 +1713,240 @@ function decodeMask(bytes, grid, count, out, make) {
 function adapted(weight, x, error) {
   const moved = weight + ((x * error + 32768) >> 16);
   return Math.max(-524288, Math.min(524288, moved));
+}
+
+// -------------------------------------------------------------------------------------------
+// 10. Context streams
+
+const RATE = Uint16Array.from({ length: 256 }, (_, n) => Math.floor(32768 / (2 * n + 3)));
+const ST = Int16Array.from({ length: 4096 }, (_, i) => (lg(2 * i + 1) - lg(8191 - 2 * i)) >> 1);
+const DECISIONS = 14; // 7 of each quantizer: not zero, then is it more than 1, 2, .. 6
+const SIGN = 6 * DECISIONS; // where the weights of the sign begin
+
+// Where the counters of each table begin.
+const M0 = 0;
+const M1 = M0 + DECISIONS;
+const M2 = M1 + 32 * DECISIONS;
+const M3 = M2 + 64 * DECISIONS;
+const M4 = M3 + 64 * DECISIONS;
+const M5 = M4 + 96 * DECISIONS;
+const S0 = M5 + 256 * DECISIONS;
+const S1 = S0 + 1;
+const S2 = S1 + 9;
+const S3 = S2 + 9;
+const S4 = S3 + 81;
+const S5 = S4 + 81;
+const E = S5 + 81;
+const H = E + 15;
+const COUNTERS = H + 15;
+
+/** A counter is one number: p * 256 + n. */
+function learnt(counter, target) {
+  const p = counter >> 8;
+  const n = counter & 255;
+  return ((p + (Math.imul(target - p, RATE[n]) >> 14)) << 8) | (n + (n < 255 ? 1 : 0));
+}
+
+function moved(weight, x, error) {
+  const w = weight + ((Math.imul(x, error) + 8192) >> 14);
+  return w > 131071 ? 131071 : w < -131071 ? -131071 : w;
+}
+
+class ContextModel {
+  constructor(bytes) {
+    this.coder = new RangeDecoder(bytes);
+    this.weights = new Int32Array(6 * (DECISIONS + 1)).fill(13000);
+    this.counters = new Int32Array(COUNTERS).fill(32768 << 8, S0, S1).fill(32768 << 8, E);
+    this.counters.fill(20000 << 8, M0, M1);
+    this.counters[M0] = this.counters[M0 + 7] = 32768 << 8;
+  }
+
+  /** One decision by the weights from w on and six counters. */
+  mixed(w, k0, k1, k2, k3, k4, k5) {
+    const { coder, weights, counters } = this;
+    const c0 = counters[k0];
+    const fresh = (c0 & ~255) | 1;
+    let c1 = counters[k1];
+    let c2 = counters[k2];
+    let c3 = counters[k3];
+    let c4 = counters[k4];
+    let c5 = counters[k5];
+    if (!(c1 & 255)) c1 = fresh;
+    if (!(c2 & 255)) c2 = fresh;
+    if (!(c3 & 255)) c3 = fresh;
+    if (!(c4 & 255)) c4 = fresh;
+    if (!(c5 & 255)) c5 = fresh;
+    const x0 = ST[c0 >> 12];
+    const x1 = ST[c1 >> 12];
+    const x2 = ST[c2 >> 12];
+    const x3 = ST[c3 >> 12];
+    const x4 = ST[c4 >> 12];
+    const x5 = ST[c5 >> 12];
+    const w0 = weights[w];
+    const w1 = weights[w + 1];
+    const w2 = weights[w + 2];
+    const w3 = weights[w + 3];
+    const w4 = weights[w + 4];
+    const w5 = weights[w + 5];
+    const sum =
+      Math.imul(w0, x0) + Math.imul(w1, x1) + Math.imul(w2, x2) +
+      Math.imul(w3, x3) + Math.imul(w4, x4) + Math.imul(w5, x5);
+    const q = squash(sum >> 15);
+    const b = coder.bit(q);
+    const error = (b << 16) - q;
+    weights[w] = moved(w0, x0, error);
+    weights[w + 1] = moved(w1, x1, error);
+    weights[w + 2] = moved(w2, x2, error);
+    weights[w + 3] = moved(w3, x3, error);
+    weights[w + 4] = moved(w4, x4, error);
+    weights[w + 5] = moved(w5, x5, error);
+    const target = b ? 65535 : 0;
+    counters[k0] = learnt(c0, target);
+    counters[k1] = learnt(c1, target);
+    counters[k2] = learnt(c2, target);
+    counters[k3] = learnt(c3, target);
+    counters[k4] = learnt(c4, target);
+    counters[k5] = learnt(c5, target);
+    return b;
+  }
+
+  /** One decision by one counter. */
+  plain(k) {
+    const counter = this.counters[k];
+    const b = this.coder.bit(Math.max(32, Math.min(65504, counter >> 8)));
+    this.counters[k] = learnt(counter, b ? 65535 : 0);
+    return b;
+  }
+
+  /** An integer from 1 on, by an Exp-Golomb code. */
+  golomb() {
+    let e = 0;
+    while (e < 15 && this.plain(E + e)) e++;
+    let t = 1;
+    while (e) t = 2 * t + this.plain(H + --e);
+    return t;
+  }
+}
+
+function bucket(v) {
+  if (v < 4) return v;
+  const e = 31 - Math.clz32(v);
+  return 2 * e + ((v >> (e - 1)) & 1);
+}
+
+function signClass(x) {
+  return x > 0 ? 2 : x < 0 ? 1 : 0;
+}
+
+function clipped(x, n) {
+  return Math.max(-n, Math.min(n, x));
+}
+
+/** Puts a matrix of integers into `out`. `make(Type, length)` takes memory. */
+function decodeContext(bytes, out, make) {
+  if (!out.length) {
+    if (bytes.length) refuse("bad-stream", "a context stream without integers has bytes");
+    return;
+  }
+  const most = out.BYTES_PER_ELEMENT === 1 ? 255 : 65535;
+  const cursor = new Cursor(bytes, "bad-stream");
+  const flags = cursor.u8();
+  if (flags > 3) refuse("bad-stream", `a context stream with the flags ${flags}`);
+  const rows = cursor.varint(2 ** 32 - 1);
+  const columns = out.length / rows;
+  if (out.length % rows || columns >= 2 ** 32) {
+    refuse("bad-stream", `${out.length} integers in ${rows} rows`); // 0 rows too
+  }
+  const zero = cursor.varint(most);
+  const V = flags & 2 ? cursor.varint(columns) : 0;
+  const P = flags & 2 ? cursor.varint(columns) : 0;
+  if (flags & 2 && !V && !P) refuse("bad-stream", "the distances of a context stream are both 0");
+  const head = { rows, columns, zero, most, V, P, trellis: flags & 1 };
+  decodeLevels(new ContextModel(cursor.rest()), head, out, make);
+}
+
+function decodeLevels(model, { rows, columns, zero, most, V, P, trellis }, out, make) {
+  const memory = make(Int32Array, 4 * columns);
+  const part = (k) => memory.subarray(k * columns, (k + 1) * columns);
+  const column = part(0);
+  let [current, row1, row2] = [part(1), part(2), part(3)];
+  const cycle = P || V || 1;
+  let at = 0;
+  for (let r = 0; r < rows; r++) {
+    const columnRate = RATE[Math.min(r + 1, 30)];
+    let mean = 0;
+    let state = 0;
+    let phase = 0;
+    let l = 0;
+    let l2 = 0;
+    for (let j = 0; j < columns; j++) {
+      const u = row1[j];
+      const v = V && j >= V ? current[j - V] : 0;
+      const c = P && j >= P ? current[j - P] : 0;
+      const d = trellis ? 7 * (state & 1) : 0;
+      const sizeL = Math.abs(l);
+      const sizeV = Math.abs(v);
+      const sizeU = Math.abs(u);
+      const near = 2 * sizeL + 2 * sizeV + sizeU + Math.abs(c);
+      const usual = column[j];
+      const m0 = M0 + d;
+      const m1 = M1 + d + DECISIONS * bucket(usual >> 2);
+      const m2 =
+        M2 + d + DECISIONS * (Math.min(sizeL, 3) + 4 * Math.min(sizeV, 3) + 16 * Math.min(sizeU, 3));
+      let m3 = M3 + d + DECISIONS * Math.min(bucket(near), 31);
+      let m4 = M4 + d + DECISIONS * (phase & 63);
+      const m5 =
+        M5 + d + DECISIONS * (16 * Math.min(bucket(usual >> 3), 15) + Math.min(bucket(mean >> 3), 15));
+      let w = 6 * d;
+      let k = 0;
+      if (model.mixed(w, m0, m1, m2, m3, m4, m5)) {
+        const u2 = row2[j];
+        const v2 = V && j >= 2 * V ? current[j - 2 * V] : 0;
+        const vl = V && j > V ? current[j - V - 1] : 0;
+        const vr = V > 1 && j >= V - 1 ? current[j - V + 1] : 0;
+        const tl = signClass(l);
+        const tu = signClass(u);
+        const tv = signClass(v);
+        const tc = signClass(c);
+        const negative = model.mixed(
+          SIGN,
+          S0,
+          S1 + tl + 3 * tv,
+          S2 + tu + 3 * tc,
+          S3 + tl + 3 * tu + 9 * tv + 27 * tc,
+          S4 + signClass(l2) + 3 * signClass(u2) + 9 * tl + 27 * tu,
+          S5 + tv + 3 * signClass(vl) + 9 * signClass(vr) + 27 * signClass(v2),
+        );
+        const g = negative ? -1 : 1;
+        m3 = M3 + d + DECISIONS * (47 + clipped(g * (2 * l + 2 * v + u + c), 15));
+        m4 = M4 + d + DECISIONS * (76 + 5 * clipped(g * l, 2) + clipped(g * v, 2));
+        let a = 1;
+        for (; a < 7; a++) {
+          w += 6;
+          if (!model.mixed(w, m0 + a, m1 + a, m2 + a, m3 + a, m4 + a, m5 + a)) break;
+        }
+        if (a === 7) a = model.golomb() + 6;
+        k = g * a;
+      }
+      const integer = zero + k;
+      if (integer < 0 || integer > most) refuse("bad-stream", `${integer} is beyond the integers`);
+      out[at++] = integer;
+      let level = k;
+      if (trellis) {
+        level = trellisLevel(state, k);
+        state = TRELLIS_NEXT[2 * state + (k & 1)];
+      }
+      current[j] = level;
+      l2 = l;
+      l = level;
+      if (++phase === cycle) phase = 0;
+      const y = 256 * Math.min(Math.abs(level), 255);
+      mean += Math.imul(y - mean, RATE[Math.min(j + 1, 62)]) >> 14;
+      column[j] = usual + (Math.imul(y - usual, columnRate) >> 14);
+    }
+    [current, row1, row2] = [row2, current, row1];
+  }
+  model.coder.finish();
 }
 
 // -------------------------------------------------------------------------------------------
@@ -1796,7 +2106,7 @@ function dynamicCodes(take, symbolOf, error) {
  *
  * data: an ArrayBuffer or a Uint8Array (which is not copied, and must not change).
  * maxMemory, maxTensor: how many bytes all tensors together, and one of them, may decode to.
- * Throws CmodelError; its name is one of section 11.
+ * Throws CmodelError; its name is one of section 12.
  */
 export async function open(data, { maxMemory, maxTensor } = LIMITS) {
   const bytes = data instanceof Uint8Array ? data : new Uint8Array(data);

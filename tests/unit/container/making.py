@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tests.nets import toy_net
@@ -15,7 +16,7 @@ from cmodel import container
 from cmodel.container import layout
 from cmodel.net import Net
 from cmodel.proto import manifest_pb2
-from cmodel.tensors import Codebook, Dense, Hashed, Linear, Product, Sparse
+from cmodel.tensors import Codebook, Dense, Hashed, Linear, Product, Sparse, Trellis
 
 
 def packed(net: Net) -> bytes:
@@ -97,6 +98,26 @@ def rotated_forms(seed: int = 0) -> Net:
     net.parameters["fc/1"] = Codebook(
         Dense(rng.normal(size=(3, 2)).astype(np.float32)), np.array([0, 1, 1, 1, 0, 0], np.uint8)
     )
+    return net
+
+
+def trellis_forms(seed: int = 0) -> Net:
+    """Return the toy net with trellises, whose integers are best coded by contexts."""
+    rng = np.random.default_rng(seed)
+    net = toy_net()
+
+    def scales(groups: int) -> Dense:
+        return Dense(rng.gamma(2, size=groups).astype(np.float32))
+
+    def ints(*shape: int) -> Any:
+        # The second half of each row is almost zero, which only contexts notice.
+        sizes = np.repeat([4, 0.1], [shape[-1] // 2, shape[-1] - shape[-1] // 2])
+        return np.rint(rng.laplace(size=shape) * sizes)
+
+    net.parameters["conv/0"] = Trellis(scales(12), ints(4, 27).reshape(4, 3, 3, 3).astype(np.int8))
+    net.parameters["conv/1"] = Linear(scales(1), np.zeros(1, np.int32), ints(4).astype(np.int8))
+    net.parameters["fc/0"] = Trellis(scales(1), (50 * ints(6, 144)).astype(np.int16))
+    net.parameters["fc/1"] = Trellis(scales(3), ints(6).astype(np.int16))
     return net
 
 
