@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,26 +41,6 @@ NAMES = {
     "unknown-feature",
     "limit-memory",
 }
-
-
-@pytest.fixture(scope="session")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the crate and return the folder of its programs."""
-    cargo = shutil.which("cargo")
-    if cargo is None:
-        pytest.skip("cargo is not installed")
-    target = tmp_path_factory.mktemp("target")
-    command = [cargo, "build", "--release", "--offline", "--locked", "--bins", "--examples"]
-    built = subprocess.run(
-        command,
-        cwd=CRATE,
-        env={**os.environ, "CARGO_TARGET_DIR": str(target)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert built.returncode == 0, built.stderr
-    return target / "release"
 
 
 def run(release: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
