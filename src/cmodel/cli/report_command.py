@@ -112,7 +112,7 @@ def _container(args: argparse.Namespace, terminal: Terminal) -> dict[str, Any]:
     elif source is not None and source.labels is not None:
         facts["accuracy"] = _accuracy(args, terminal, net, original, transform, source)
     if original is not None:
-        from cmodel.cli.eval_command import image_inputs
+        from cmodel.net import image_inputs
 
         blob = one_blob(image_inputs(net), None, "input", "--input")
         feeds, what = _feeds(args, net, blob, transform, source)

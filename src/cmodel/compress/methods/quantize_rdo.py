@@ -12,9 +12,17 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from cmodel.compress import feedback
-from cmodel.compress.matrix import Doubles, from_rows, to_rows
+from cmodel.compress.matrix import Doubles, damped, from_rows, to_rows
 from cmodel.compress.options import check_bool, check_choice, check_int, check_number
-from cmodel.compress.registry import GRAM, GRAM_AND_CROSS, GRAM_AND_SENSITIVITY, Needs, Outcome, Task, method
+from cmodel.compress.registry import (
+    GRAM,
+    GRAM_AND_CROSS,
+    GRAM_AND_SENSITIVITY,
+    Needs,
+    Outcome,
+    Task,
+    method,
+)
 from cmodel.compress.statistics import Statistics
 from cmodel.compress.values import unquantized
 from cmodel.errors import RecipeError
