@@ -182,6 +182,7 @@ def facts_of(found: Found, goal: Goal) -> dict[str, Any]:
         "goal": {key: value for key, value in vars(goal).items() if value is not None},
         "reached": found.reached,
         "knob": found.best.knob,
+        "corrected": found.best.correct,
         "attempts": [
             {
                 "knob": trial.knob,

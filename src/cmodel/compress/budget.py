@@ -42,6 +42,10 @@ SLACK = 0.01
 # Knobs nearer than this factor to each other are not told apart.
 NEAR = 1.03
 MAX_TRIALS = 9
+# Trials of a refinement, which starts near its end.
+FEW_TRIALS = 4
+# With corrected responses the knob may be so much larger.
+CORRECTED = 1.15
 # Standard errors of the loss that are kept in reserve: other images answer differently.
 MARGIN = 0.5
 # Images that measure single layers: a KL needs far fewer than an accuracy.
@@ -120,6 +124,7 @@ class Trial:
 
     knob: float
     factors: Mapping[str, float]
+    correct: bool
     net: Net
     bytes: int
     comparison: Comparison | None
@@ -157,12 +162,22 @@ def has_knob(recipe: Recipe) -> bool:
     return any(step.method.name == KNOB_METHOD and "knob" in step.options for step in recipe.steps)
 
 
-def with_knob(recipe: Recipe, knob: float, factors: Mapping[str, float] | None = None) -> Recipe:
-    """Return the recipe with its knob set: for some layers (by key) times a factor of their own."""
+def with_knob(
+    recipe: Recipe,
+    knob: float,
+    factors: Mapping[str, float] | None = None,
+    correct: bool = False,
+) -> Recipe:
+    """Return the recipe with its knob set: for some layers (by key) times a factor of their own.
+
+    correct : see the option of `quantize.rdo`; false leaves it as the recipe has it.
+    """
     steps = []
     for step in recipe.source["step"]:
         if step["method"] == KNOB_METHOD and "knob" in step:
             step = {**step, "knob": knob}
+            if correct:
+                step["correct"] = True
             if factors:
                 by_name = {key: dict(values) for key, values in step.get("name", {}).items()}
                 for key, factor in factors.items():
@@ -212,8 +227,12 @@ def search(
     if judge is not None and run.meets(best):
         factors = run.shares(best)
         if factors:
-            other = run.bisect(factors, best.knob)
-            best = run.better(best, other)
+            best = run.better(best, run.bisect(factors, best.knob, most=FEW_TRIALS))
+        if any(layer.type == "Eltwise" for layer in net.layers):
+            # What is added to a shortcut is best fitted to what the shortcut has become. Each layer
+            # takes a pass over the images, so that this is not done where it gains little.
+            again = run.bisect(best.factors, best.knob * CORRECTED, correct=True, most=FEW_TRIALS)
+            best = run.better(best, again)
     return Found(best, run.meets(best), run.trials)
 
 
@@ -230,7 +249,7 @@ class _Search:
     on_progress: Callable[[Progress], None] | None
     trials: list[Trial] = field(default_factory=list)
 
-    def attempt(self, knob: float, factors: Mapping[str, float]) -> Trial:
+    def attempt(self, knob: float, factors: Mapping[str, float], correct: bool) -> Trial:
         """Measure a point."""
         number = len(self.trials) + 1
         tell = self.on_progress
@@ -239,7 +258,7 @@ class _Search:
             if tell is not None:
                 tell(replace(event, what=f"attempt {number}: {event.what}"))
 
-        recipe = with_knob(self.recipe, knob, factors)
+        recipe = with_knob(self.recipe, knob, factors, correct)
         packed = apply_recipe(
             self.net,
             recipe,
@@ -250,17 +269,23 @@ class _Search:
         )
         size = container.write_to(cast(Any, _Counter()), packed, level=self.level)
         comparison = None if self.judge is None else self.judge(packed)
-        trial = Trial(knob, factors, packed, size, comparison)
+        trial = Trial(knob, factors, correct, packed, size, comparison)
         self.trials.append(trial)
         return trial
 
-    def bisect(self, factors: Mapping[str, float], start: float) -> Trial:
-        """Return the best trial with these factors: a secant in logarithms, kept in a bracket."""
+    def bisect(
+        self,
+        factors: Mapping[str, float],
+        start: float,
+        correct: bool = False,
+        most: int = MAX_TRIALS,
+    ) -> Trial:
+        """Return the best of `most` trials: a secant in logarithms, kept in a bracket."""
         mine: list[Trial] = []
         low, high = log(LEAST), log(MOST)
         x = log(start)
-        while len(mine) < MAX_TRIALS:
-            mine.append(self.attempt(exp(x), factors))
+        while len(mine) < most:
+            mine.append(self.attempt(exp(x), factors, correct))
             inside = [log(t.knob) for t in mine if self._excess(t) <= 0]
             outside = [log(t.knob) for t in mine if self._excess(t) > 0]
             low = max(inside, default=low)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from cmodel.compress.mean_image import choose_mean
 from cmodel.compress.options import check_number
 from cmodel.compress.registry import IMAGES, RewriteTask, Rewritten, rewrite
+from cmodel.compress.statistics import digest_of
 from cmodel.container import MEAN_IMAGE_NAME
 
 
@@ -28,7 +29,11 @@ def mean_image(task: RewriteTask[Options]) -> Rewritten:
         return Rewritten(net)
     tolerance = min(options.tolerance for options in task.options.values())
     # Judged on the net as it was: how the weights are compressed does not sway the choice.
-    choice = choose_mean(task.original, task.images, tolerance=tolerance, threads=task.threads)
+    choice = task.images.remembered(
+        ("mean image", digest_of(task.original), task.original.transform, tolerance),
+        4 * net.transform.mean_image.size,
+        lambda: choose_mean(task.original, task.images, tolerance=tolerance, threads=task.threads),
+    )
     net.transform = replace(net.transform, mean_image=choice.form.to_dense(), mean_form=choice.form)
     facts = {"bytes": choice.size, "kl": choice.kl, "tried": choice.tried}
     return Rewritten(net, {MEAN_IMAGE_NAME: facts})
