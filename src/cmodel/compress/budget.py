@@ -46,6 +46,8 @@ MAX_TRIALS = 9
 FEW_TRIALS = 4
 # With corrected responses the knob may be so much larger.
 CORRECTED = 1.15
+# Where only one side of the target is known and the secant points back: a step by this factor.
+OUTWARD = 1.5
 # Standard errors of the loss that are kept in reserve: other images answer differently.
 MARGIN = 0.5
 # Images that measure single layers: a KL needs far fewer than an accuracy.
@@ -354,6 +356,10 @@ class _Search:
         x = min(max(x, min(known, default=x) - reach), max(known, default=x) + reach)
         x = min(max(x, log(LEAST)), log(MOST))
         middle = (low + high) / 2
+        if high >= log(MOST):
+            middle = low + log(OUTWARD)
+        elif low <= log(LEAST):
+            middle = high - log(OUTWARD)
         tried = any(abs(x - u) < log(NEAR) / 2 for u in known)
         return middle if tried or not low < x < high else x
 

@@ -25,15 +25,17 @@ class Options:
 def mean_image(task: RewriteTask[Options]) -> Rewritten:
     """Code the mean image; a net without one stays as it is. What is selected does not matter."""
     net = task.net
-    if net.transform is None or net.transform.mean_image is None:
+    transform = net.transform
+    if transform is None or transform.mean_image is None:
         return Rewritten(net)
     tolerance = min(options.tolerance for options in task.options.values())
     # Judged on the net as it was: how the weights are compressed does not sway the choice.
+    key = (transform.mean_image.tobytes(), transform.scale, tolerance)
     choice = task.images.remembered(
-        ("mean image", digest_of(task.original), task.original.transform, tolerance),
-        4 * net.transform.mean_image.size,
+        ("mean image", digest_of(task.original), *key),
+        4 * transform.mean_image.size,
         lambda: choose_mean(task.original, task.images, tolerance=tolerance, threads=task.threads),
     )
-    net.transform = replace(net.transform, mean_image=choice.form.to_dense(), mean_form=choice.form)
+    net.transform = replace(transform, mean_image=choice.form.to_dense(), mean_form=choice.form)
     facts = {"bytes": choice.size, "kl": choice.kl, "tried": choice.tried}
     return Rewritten(net, {MEAN_IMAGE_NAME: facts})
