@@ -52,7 +52,8 @@ typedef enum {
     CMODEL_LINEAR,
     CMODEL_SPARSE,
     CMODEL_PRODUCT,
-    CMODEL_HASHED
+    CMODEL_HASHED,
+    CMODEL_TRELLIS
 } cmodel_form;
 
 /* What is decoded at once: a whole tensor, or its blocks or its rotation where it is rotated. */

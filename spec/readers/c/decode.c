@@ -370,6 +370,49 @@ static cmodel_status decode_hashed(const context *c, const tensor_entry *tensor,
     return status;
 }
 
+/* ---- 5.7 Trellis ---- */
+
+static cmodel_status walk_trellis(const context *c, const tensor_entry *tensor, const form *form,
+                                  const void *scales, integers *stream, void *output) {
+    uint64_t run = form->elements / form->groups, at = 0;
+    uint64_t columns = tensor->rank == 0 || tensor->shape[0] == 0 ? form->elements
+                                                                  : form->elements / tensor->shape[0];
+    uint64_t column = 0;
+    unsigned state = 0;
+    int32_t most = form->variant & 1 ? 32767 : 127;
+    for (uint64_t group = 0; group < form->groups; group++) {
+        float scale = as_float(get(scales, group));
+        if (!(scale >= -FLT_MAX && scale <= FLT_MAX))
+            return bad(c, "a scale that is not finite");
+        for (uint64_t i = 0; i < run; i++) {
+            uint32_t value;
+            TRY(integers_next(stream, &value));
+            int32_t integer = (int32_t)form->lowest + (int32_t)value;
+            if (integer > most)
+                return bad(c, "an integer that is not of its type");
+            float product = scale * (float)trellis_level(state, integer);
+            put(output, at++, product == 0 ? 0 : as_bits(product));
+            state = trellis_next(state, integer % 2 != 0);
+            if (++column == columns)
+                column = state = 0;
+        }
+    }
+    return CMODEL_OK;
+}
+
+static cmodel_status decode_trellis(const context *c, const tensor_entry *tensor, const form *form, void *output) {
+    void *scales;
+    integers *stream = NULL;
+    cmodel_status status = decode_inner(c, tensor, form->inner, &scales);
+    if (status == CMODEL_OK)
+        status = integers_open(c, &form->integers, &stream);
+    if (status == CMODEL_OK)
+        status = walk_trellis(c, tensor, form, scales, stream, output);
+    integers_close(stream);
+    free(scales);
+    return status;
+}
+
 cmodel_status decode_form(const context *c, const tensor_entry *tensor, const form *form, void *output) {
     switch (form->kind) {
     case CMODEL_DENSE:
@@ -382,7 +425,9 @@ cmodel_status decode_form(const context *c, const tensor_entry *tensor, const fo
         return decode_sparse(c, tensor, form, output);
     case CMODEL_PRODUCT:
         return decode_product(c, tensor, form, output);
-    default:
+    case CMODEL_HASHED:
         return decode_hashed(c, tensor, form, output);
+    default:
+        return decode_trellis(c, tensor, form, output);
     }
 }

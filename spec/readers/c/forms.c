@@ -6,14 +6,14 @@
 #define MOST_ELEMENTS (UINT64_C(1) << 40)
 #define MOST_ENTRIES 65536u
 
-enum { MOST_ZERO = 1 << 23, MOST_STAGES = 256, MOST_GAP_BITS = 8 };
+enum { MOST_ZERO = 1 << 23, MOST_STAGES = 256, MOST_GAP_BITS = 8, TRELLIS_STATES = 8 };
 
 /* Forms that may stand in a place. */
 enum {
     DENSE_ONLY = 1 << CMODEL_DENSE,
     DENSE_LINEAR = DENSE_ONLY | 1 << CMODEL_LINEAR,
     VALUES = DENSE_LINEAR | 1 << CMODEL_CODEBOOK,
-    ANY = 63
+    ANY = 127
 };
 
 typedef struct {
@@ -99,7 +99,7 @@ static cmodel_status read_integers(const reader *r, uint64_t count, unsigned bit
     stream->bits = bits;
     stream->count = count;
     argument = head >> 3;
-    if (stream->coder > SPLIT)
+    if (stream->coder > CONTEXT)
         return fail(r->c, CMODEL_UNKNOWN_FEATURE, "coder %u of integers", stream->coder);
     if (stream->coder == PACKED) {
         if (argument > bits)
@@ -110,11 +110,11 @@ static cmodel_status read_integers(const reader *r, uint64_t count, unsigned bit
     }
     if (stream->coder == SPLIT && bits != 16)
         return fail(r->c, CMODEL_UNKNOWN_FEATURE, "a split stream of integers of 8 bits");
-    if (stream->coder == SPLIT && argument != 0)
-        return contradicts(r, "a split stream with an argument");
+    if (stream->coder >= SPLIT && argument != 0)
+        return fail(r->c, CMODEL_UNKNOWN_FEATURE, "a variant of the coder %u of integers", stream->coder);
     TRY(read_number(r, &size));
     TRY(allot(r, size, &stream->stream));
-    if (stream->coder == SPLIT)
+    if (stream->coder >= SPLIT)
         return CMODEL_OK;
     return argument > 0 ? share_table(r, argument, stream) : own_table(r, stream);
 }
@@ -266,13 +266,27 @@ static cmodel_status read_hashed(const reader *r, form *form) {
     return read_inner(r, form->buckets, VALUES, &form->inner);
 }
 
+static cmodel_status read_trellis(const reader *r, form *form) {
+    uint64_t states;
+    bool wide = form->variant & 1;
+    TRY(read_groups(r, form->variant & 2, form));
+    TRY(read_number(r, &states));
+    if (states != TRELLIS_STATES)
+        return fail(r->c, CMODEL_UNKNOWN_FEATURE, "a trellis of %llu states", (unsigned long long)states);
+    TRY(read_zigzag(r, &form->lowest));
+    if (form->lowest < (wide ? -32768 : -128) || form->lowest > 0)
+        return contradicts(r, "the lowest integer of a trellis is not of its type, or above 0");
+    TRY(read_inner(r, form->groups, DENSE_ONLY, &form->inner));
+    return read_integers(r, form->elements, wide ? 16 : 8, &form->integers);
+}
+
 /* Goes as deep as the grammar: Sparse or Hashed, Codebook, Linear, Dense. */
 static cmodel_status read_form(const reader *r, uint64_t elements, unsigned allowed, form **made) {
-    static const unsigned variants[6] = {6, 1, 15, 5, 7, 1};
+    static const unsigned variants[7] = {6, 1, 15, 5, 7, 1, 3};
     uint8_t kind;
     if (!take_u8(&r->place->entry, &kind))
         return contradicts(r, "it ends early");
-    if ((kind & 15) > CMODEL_HASHED || kind >> 4 > variants[kind & 15] || kind == 0x30)
+    if ((kind & 15) > CMODEL_TRELLIS || kind >> 4 > variants[kind & 15] || kind == 0x30)
         return fail(r->c, CMODEL_UNKNOWN_FEATURE, "form %u, variant %u", kind & 15u, kind >> 4);
     if ((allowed >> (kind & 15) & 1) == 0)
         return contradicts(r, "a form within a form where it may not stand");
@@ -292,8 +306,10 @@ static cmodel_status read_form(const reader *r, uint64_t elements, unsigned allo
         return read_sparse(r, form);
     case CMODEL_PRODUCT:
         return read_product(r, form);
-    default:
+    case CMODEL_HASHED:
         return read_hashed(r, form);
+    default:
+        return read_trellis(r, form);
     }
 }
 

@@ -99,10 +99,18 @@ static cmodel_status open_split(integers *s) {
     return integers_open(s->c, &high, &s->high);
 }
 
+static cmodel_status open_contexts(integers *s) {
+    if (s->left > 0)
+        return contexts_open(s->c, s->source.stream, s->left, s->source.bits, &s->contexts);
+    return s->source.stream.size == 0 ? CMODEL_OK : bad(s->c, "a context stream of no integers is not empty");
+}
+
 static cmodel_status open(integers *s) {
     s->chunk_log = 12; /* the size of the blocks where there are no larger chunks */
     if (s->source.coder == PACKED)
         TRY(open_packed(s, s->source.stream, s->source.width));
+    else if (s->source.coder == CONTEXT)
+        TRY(open_contexts(s));
     else
         TRY(s->source.coder == SPLIT ? open_split(s) : open_coded(s));
     s->block_size = (size_t)1 << s->chunk_log;
@@ -135,6 +143,7 @@ cmodel_status integers_open(const context *c, const integer_stream *source, inte
 void integers_close(integers *stream) {
     if (stream != NULL) {
         integers_close(stream->high);
+        contexts_close(stream->contexts);
         free(stream->block);
     }
     free(stream);
@@ -162,6 +171,8 @@ cmodel_status integers_refill(integers *s) {
             s->block[i] = (uint16_t)bits_take(&s->bits, s->source.width);
     } else if (s->source.coder == SPLIT) {
         TRY(next_split(s, count));
+    } else if (s->source.coder == CONTEXT) {
+        TRY(contexts_next(s->contexts, s->block, count));
     } else {
         TRY(next_chunk(s, count));
     }

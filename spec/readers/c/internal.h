@@ -210,7 +210,7 @@ typedef struct {
 
 /* 5. Forms (forms.c, decode.c) */
 
-enum { PACKED, HUFFMAN, RANS, SPLIT };
+enum { PACKED, HUFFMAN, RANS, SPLIT, CONTEXT };
 
 typedef struct {
     unsigned coder, width, bits;
@@ -227,8 +227,8 @@ typedef struct form {
     struct form *inner;
     bytes stream; /* words, byte planes, a bitmap or a mask */
     integer_stream integers;
-    uint64_t groups, entries;                                  /* Codebook, Linear, Product */
-    int64_t lowest, base;                                      /* Linear */
+    uint64_t groups, entries;                                  /* Codebook, Linear, Product, Trellis */
+    int64_t lowest, base;                                      /* Linear, Trellis */
     integer_stream low, high;
     uint64_t rows, columns, height, width, count;              /* Sparse */
     unsigned gap_bits;
@@ -256,6 +256,17 @@ cmodel_status read_entry(const context *c, directory *directory, place *place, t
 cmodel_status read_directory(const context *c, const manifest *manifest, const section_table *table,
                              directory *directory);
 
+/* 5.7: the state after s and an integer that is even or odd. */
+static inline unsigned trellis_next(unsigned s, bool odd) {
+    static const uint8_t next[8][2] = {{0, 2}, {5, 7}, {1, 3}, {6, 4}, {2, 0}, {4, 6}, {3, 1}, {7, 5}};
+    return next[s][odd];
+}
+
+/* The multiple of the scale that the integer k means in the state s. */
+static inline int32_t trellis_level(unsigned s, int32_t k) {
+    return 2 * k - (int32_t)(s & 1) * ((k > 0) - (k < 0));
+}
+
 /* `output` has room for the elements of the form, as float32 bit patterns in the machine's byte order. */
 cmodel_status decode_form(const context *c, const tensor_entry *tensor, const form *form, void *output);
 
@@ -274,6 +285,8 @@ typedef struct {
     uint16_t first[2048];
 } rans_table;
 
+typedef struct context_decoder context_decoder;
+
 /* A stream of integers, decoded a block at a time: memory does not grow with their number. */
 typedef struct integers {
     const context *c;
@@ -284,6 +297,7 @@ typedef struct integers {
     uint16_t value;
     bit_reader bits;         /* packed, and the low part where the stream is split */
     struct integers *high;   /* split */
+    context_decoder *contexts;
     bool wide;               /* rANS */
     unsigned chunk_log;
     bytes jumps, payload;    /* of the chunks to come */
@@ -318,9 +332,39 @@ cmodel_status huffman_chunk(const integers *stream, bytes chunk, uint16_t *outpu
 cmodel_status rans_read_table(integers *stream, bytes *input, unsigned bits, bool empty);
 cmodel_status rans_chunk(const integers *stream, bytes chunk, uint16_t *output, size_t count);
 
+/* 9.1 The range decoder, and functions of the models (range.c) */
+
+typedef struct {
+    bytes code_bytes;
+    uint64_t position;
+    uint32_t range, code;
+    bool over; /* more code bytes are needed than there are */
+} range_decoder;
+
+/* false where the code begins beyond the range. */
+bool range_start(range_decoder *d, bytes code_bytes);
+/* A bit that is 1 with a probability of 1 to 65,535 in 1/65,536. */
+unsigned range_bit(range_decoder *d, uint32_t probability);
+bool range_at_end(const range_decoder *d);
+
+int64_t lg(uint64_t v); /* 256 log2 v, v >= 1 */
+uint32_t squash(int64_t x);
+
+/* The floor of a division by a power of two. */
+static inline int64_t shift_down(int64_t value, unsigned count) {
+    return value >= 0 ? value >> count : ~(~value >> count);
+}
+
 /* 9. Mask streams (mask.c): set the bits of a bitmap of rows x columns bits that is all zero. */
 
 cmodel_status mask_decode(const context *c, bytes stream, uint64_t rows, uint64_t columns, uint64_t count,
                           uint8_t *bitmap);
+
+/* 10. Context streams (contexts.c): `count` > 0 integers of 8 or 16 bits, the next ones at each call. */
+
+cmodel_status contexts_open(const context *c, bytes stream, uint64_t count, unsigned bits,
+                            context_decoder **opened);
+void contexts_close(context_decoder *decoder);
+cmodel_status contexts_next(context_decoder *decoder, uint16_t *output, size_t count);
 
 #endif

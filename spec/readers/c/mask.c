@@ -5,75 +5,7 @@
 
 enum { UNIT = 16384, CONTEXTS = 64, WEIGHTS = 4 };
 
-/* ---- 9.1 The range decoder ---- */
-
-typedef struct {
-    bytes code_bytes;
-    uint64_t position;
-    uint32_t range, code;
-    bool over; /* more code bytes are needed than there are */
-} range_decoder;
-
-static uint8_t next_byte(range_decoder *d) {
-    uint64_t at = d->position++;
-    if (d->position - 3 > d->code_bytes.size)
-        d->over = d->position > 3;
-    return at < d->code_bytes.size ? d->code_bytes.data[at] : 0;
-}
-
-static unsigned take_bit(range_decoder *d, uint32_t probability) {
-    uint32_t bound = (uint32_t)((uint64_t)d->range * probability >> 16);
-    unsigned bit = d->code < bound;
-    if (bit) {
-        d->range = bound;
-    } else {
-        d->code -= bound;
-        d->range -= bound;
-    }
-    while (d->range < UINT32_C(1) << 24) {
-        d->range <<= 8;
-        d->code = d->code << 8 | next_byte(d);
-    }
-    return bit;
-}
-
-static void start(range_decoder *d, bytes code_bytes) {
-    d->code_bytes = code_bytes;
-    d->position = 0;
-    d->range = UINT32_MAX;
-    d->code = 0;
-    d->over = false;
-    for (int i = 0; i < 4; i++)
-        d->code = d->code << 8 | next_byte(d);
-}
-
 /* ---- 9.2 The model ---- */
-
-static int64_t shift_down(int64_t value, unsigned count) {
-    return value >= 0 ? value >> count : ~(~value >> count);
-}
-
-static int64_t lg(uint64_t v) {
-    static const uint8_t fraction[64] = {
-        0,   6,   11,  17,  22,  28,  33,  38,  44,  49,  54,  59,  63,  68,  73,  78,  82,  87,  92,  96,  100, 105,
-        109, 113, 118, 122, 126, 130, 134, 138, 142, 146, 150, 154, 157, 161, 165, 169, 172, 176, 179, 183, 186, 190,
-        193, 197, 200, 203, 207, 210, 213, 216, 220, 223, 226, 229, 232, 235, 238, 241, 244, 247, 250, 253};
-    unsigned exponent = 0;
-    while (v >> exponent > 1)
-        exponent++;
-    return 256 * (int64_t)exponent + fraction[(v * 64 >> exponent) - 64];
-}
-
-static uint32_t squash(int64_t x) {
-    static const uint16_t logistic[33] = {32768, 38390, 43691, 48418, 52429, 55691, 58254, 60214, 61681,
-                                          62762, 63550, 64119, 64528, 64820, 65028, 65176, 65281, 65355,
-                                          65408, 65446, 65472, 65491, 65504, 65513, 65520, 65525, 65528,
-                                          65530, 65532, 65533, 65534, 65535, 65535};
-    uint32_t a = x < -4095 || x > 4095 ? 4095 : (uint32_t)(x < 0 ? -x : x);
-    uint32_t low = logistic[a >> 7], high = logistic[(a >> 7) + 1];
-    uint32_t p = low + ((high - low) * (a & 127) >> 7);
-    return x >= 0 ? p : 65536 - p;
-}
 
 typedef struct {
     range_decoder decoder;
@@ -112,7 +44,7 @@ static unsigned take_element(model *m, uint64_t j, uint64_t ones, uint64_t seen)
     for (int i = 0; i < WEIGHTS; i++)
         sum += m->weight[i] * x[i];
     uint32_t q = squash(shift_down(sum, 16));
-    unsigned bit = take_bit(&m->decoder, q);
+    unsigned bit = range_bit(&m->decoder, q);
     int64_t error = 65536 * (int64_t)bit - (int64_t)q;
     for (int i = 0; i < WEIGHTS; i++) {
         int64_t weight = m->weight[i] + shift_down(x[i] * error + 32768, 16);
@@ -165,7 +97,7 @@ static cmodel_status take_rows(const context *c, model *m, uint64_t rows, uint8_
     for (uint64_t row = 0; row < rows && m->left > 0; row++) {
         uint32_t q = squash(lg((uint64_t)m->used_rows * UNIT + UNIT / 2) -
                             lg((uint64_t)m->empty_rows * UNIT + UNIT / 2));
-        unsigned used = take_bit(&m->decoder, q);
+        unsigned used = range_bit(&m->decoder, q);
         if (m->decoder.over)
             return too_short(c);
         m->used_rows += used;
@@ -179,7 +111,7 @@ static cmodel_status take_rows(const context *c, model *m, uint64_t rows, uint8_
     }
     if (m->left > 0)
         return fail(c, CMODEL_BAD_STREAM, "mask stream: fewer ones than stated");
-    if (m->decoder.position - 3 != m->decoder.code_bytes.size)
+    if (!range_at_end(&m->decoder))
         return fail(c, CMODEL_BAD_STREAM, "mask stream: bytes follow its end");
     return CMODEL_OK;
 }
@@ -212,8 +144,7 @@ cmodel_status mask_decode(const context *c, bytes stream, uint64_t rows, uint64_
     if (!take_shortest(&stream, columns, &m.period))
         return fail(c, CMODEL_BAD_STREAM, "mask stream: its period");
     m.columns = columns;
-    start(&m.decoder, stream);
-    if (m.decoder.code == UINT32_MAX)
+    if (!range_start(&m.decoder, stream))
         return fail(c, CMODEL_BAD_STREAM, "mask stream: its code begins beyond the range");
     m.column = allocate(c, columns, sizeof *m.column);
     m.row = m.column == NULL ? NULL : allocate(c, columns, 3);

@@ -67,10 +67,6 @@ static cmodel_status read_listed(const integers *s, bytes *input, unsigned head,
     return CMODEL_OK;
 }
 
-static int64_t shift_down(int64_t value, unsigned count) {
-    return value >= 0 ? value >> count : ~(~value >> count);
-}
-
 static cmodel_status read_parametric(const integers *s, bytes *input, weights *w) {
     static const uint32_t octave[16] = {65536, 62757, 60097, 57549, 55109, 52773, 50535, 48393,
                                         46341, 44376, 42495, 40693, 38968, 37316, 35734, 34219};
