@@ -39,6 +39,7 @@ pub(crate) struct Parser<'a> {
     sections: Vec<usize>,
     /// Bytes of the largest array that decoding needs beside the tensors themselves.
     pub largest_part: u64,
+    max_memory: u64,
 }
 
 impl<'a> Parser<'a> {
@@ -64,9 +65,14 @@ impl<'a> Parser<'a> {
             0 => return bad_manifest(format!("integers of {bits} bits have {} bits", head >> 3)),
             1 => Coder::Huffman(self.shared(0, back)?),
             2 => Coder::Rans(self.shared(1, back)?),
-            3 if back != 0 => return bad_manifest("a split stream shares no table"),
+            kind @ (3 | 4) if back != 0 => {
+                return unknown(format!(
+                    "the variant {back} of the coder {kind} is not known"
+                ))
+            }
             3 if bits != 16 => return unknown("a split stream of integers of 8 bits"),
             3 => Coder::Split,
+            4 => Coder::Context(self.max_memory),
             kind => return unknown(format!("the coder {kind} is not known")),
         };
         let size = match coder {
@@ -160,7 +166,11 @@ pub(crate) fn product(factors: &[u64]) -> Result<u64> {
 }
 
 /// Parse the directory; return its tensors and the bytes of the largest array beside them.
-pub(crate) fn parse(manifest: &Manifest, data: &[&Section]) -> Result<(Vec<Entry>, u64)> {
+pub(crate) fn parse(
+    manifest: &Manifest,
+    data: &[&Section],
+    max_memory: u64,
+) -> Result<(Vec<Entry>, u64)> {
     let mut parser = Parser {
         cursor: Cursor::new(manifest.directory.unwrap_or(&[0]), ErrorName::BadManifest),
         data,
@@ -170,6 +180,7 @@ pub(crate) fn parse(manifest: &Manifest, data: &[&Section]) -> Result<(Vec<Entry
         tables: [Vec::new(), Vec::new()],
         sections: Vec::new(),
         largest_part: 0,
+        max_memory,
     };
     let count = parser.cursor.varint()?;
     if (count == 0) != manifest.directory.is_none() {

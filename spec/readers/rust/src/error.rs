@@ -1,4 +1,4 @@
-//! Section 11: the normative error names.
+//! Section 12: the normative error names.
 
 use std::fmt;
 

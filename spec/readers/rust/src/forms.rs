@@ -2,9 +2,11 @@
 
 mod product;
 mod sparse;
+pub(crate) mod trellis;
 
 use product::Product;
 use sparse::Sparse;
+use trellis::Trellis;
 
 use crate::conventions::{le16, le32, room, to_usize, LARGEST};
 use crate::directory::{product, Parser};
@@ -17,6 +19,7 @@ const LINEAR: u8 = 2;
 const SPARSE: u8 = 3;
 const PRODUCT: u8 = 4;
 const HASHED: u8 = 5;
+const TRELLIS: u8 = 6;
 
 const MOST_ENTRIES: u64 = 65_536;
 
@@ -28,6 +31,7 @@ pub(crate) enum Form {
     Sparse(Sparse),
     Product(Product),
     Hashed(Hashed),
+    Trellis(Trellis),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +99,7 @@ fn check_entries(entries: u64) -> Result<()> {
 impl Form {
     /// Parse the form of a tensor.
     pub fn parse(parser: &mut Parser, shape: &[u64]) -> Result<Form> {
-        let all = [DENSE, CODEBOOK, LINEAR, SPARSE, PRODUCT, HASHED];
+        let all = [DENSE, CODEBOOK, LINEAR, SPARSE, PRODUCT, HASHED, TRELLIS];
         Form::parse_one_of(parser, shape, &all)
     }
 
@@ -115,6 +119,7 @@ impl Form {
             SPARSE => variant <= 7 && variant >> 1 <= 2,
             PRODUCT => variant <= 7,
             HASHED => variant <= 1,
+            TRELLIS => variant <= 3,
             _ => false,
         };
         if !known {
@@ -130,7 +135,8 @@ impl Form {
             LINEAR => Form::Linear(Linear::parse(parser, count, variant)?),
             SPARSE => Form::Sparse(Sparse::parse(parser, shape, count, variant)?),
             PRODUCT => Form::Product(Product::parse(parser, shape, count, variant)?),
-            _ => Form::Hashed(Hashed::parse(parser, count, variant)?),
+            HASHED => Form::Hashed(Hashed::parse(parser, count, variant)?),
+            _ => Form::Trellis(Trellis::parse(parser, shape, count, variant)?),
         })
     }
 
@@ -143,6 +149,7 @@ impl Form {
             Form::Sparse(form) => form.decode(file),
             Form::Product(form) => form.decode(file),
             Form::Hashed(form) => form.decode(file),
+            Form::Trellis(form) => form.decode(file),
         }
     }
 }

@@ -12,14 +12,16 @@
 //! | `streams` | 6 |
 //! | `huffman`, `chunks` | 7 |
 //! | `rans` | 8 |
-//! | `mask` | 9 |
-//! | `error` | 11 |
+//! | `range`, `mask` | 9 |
+//! | `contexts` | 10 |
+//! | `error` | 12 |
 //!
 //! No input makes it panic: what is wrong is an [`Error`] with a normative name.
 
 #![forbid(unsafe_code)]
 
 mod chunks;
+mod contexts;
 mod conventions;
 mod directory;
 mod error;
@@ -29,6 +31,7 @@ mod huffman;
 mod inflate;
 mod manifest;
 mod mask;
+mod range;
 mod rans;
 mod streams;
 
@@ -44,7 +47,7 @@ use file::Section;
 use forms::Form;
 use manifest::Manifest;
 
-/// What a reader allows (section 10).
+/// What a reader allows (section 11).
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of float32 that all tensors together may decode to, and that any array which decoding
@@ -93,7 +96,7 @@ impl<'a> Container<'a> {
             .filter(|&i| sections[i].kind == file::DATA)
             .collect();
         let places: Vec<&Section> = data.iter().map(|&i| &sections[i]).collect();
-        let (entries, largest_part) = directory::parse(&manifest, &places)?;
+        let (entries, largest_part) = directory::parse(&manifest, &places, limits.max_memory)?;
 
         let tensors = list(&entries);
         let mut total = 0u64;

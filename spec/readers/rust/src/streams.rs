@@ -2,7 +2,7 @@
 
 use crate::conventions::{room, to_usize, zeros, Bits, Cursor};
 use crate::error::{bad_stream, ErrorName, Result};
-use crate::{huffman, rans};
+use crate::{contexts, huffman, rans};
 
 /// Bytes of the file; it was checked that they are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub(crate) enum Coder {
     Huffman(Option<Owner>),
     Rans(Option<Owner>),
     Split,
+    /// Bytes that the memory of the rows may have.
+    Context(u64),
 }
 
 /// A stream of unsigned integers of 8 or 16 bits.
@@ -63,6 +65,7 @@ impl Ints {
                 owner.map(|o| (o.span.of(file), o.bits)),
             ),
             Coder::Split => split(bytes, self.count),
+            Coder::Context(most) => contexts::decode(bytes, self.count, self.bits, most),
         }
     }
 
