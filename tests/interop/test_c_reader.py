@@ -296,13 +296,25 @@ def test_vectors(reader: Path, name: str, vector: dict[str, object]) -> None:
         assert list(found) == list(vector["tensors"])  # type: ignore[call-overload]
 
 
+def compiled(name: str, folder: Path) -> Path:
+    """Build a C program of this folder with the reader's sources."""
+    program = folder / name
+    sources = [file for file in sorted(SOURCES.glob("*.c")) if file.stem not in ("main", "fuzz")]
+    flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-ffp-contract=off"]
+    source = Path(__file__).with_name(f"{name}.c")
+    subprocess.run(["cc", *flags, f"-I{SOURCES}", "-o", program, source, *sources], check=True)
+    return program
+
+
 def test_the_library(tmp_path: Path) -> None:
     """A C program that uses the library, and says what is wrong."""
     path = making.write(tmp_path / "a.cmodel", making.packed(making.rotated_forms()))
-    program = tmp_path / "use"
-    sources = [file for file in sorted(SOURCES.glob("*.c")) if file.stem not in ("main", "fuzz")]
-    flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-ffp-contract=off"]
-    use = Path(__file__).with_name("use_reader.c")
-    subprocess.run(["cc", *flags, f"-I{SOURCES}", "-o", program, use, *sources], check=True)
+    program = compiled("use_reader", tmp_path)
     done = subprocess.run([program, path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_examples_of_context_streams(tmp_path: Path) -> None:
+    program = compiled("use_contexts", tmp_path)
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
