@@ -32,7 +32,8 @@ COUNT = 4 * 27 + 4 + 6 * 144 + 6
 
 def test_pack_tells_everything_in_json(run, model, tmp_path):
     out = tmp_path / "x.cmodel"
-    result = run("pack", model.prototxt, model.weights, "-o", out, "--json", "--data", model.data)
+    arguments = ("--json", "--preset", "linear8", "--data", model.data)
+    result = run("pack", model.prototxt, model.weights, "-o", out, *arguments)
     assert result.status == 0
     facts = result.json
     assert facts["schema"] == "cmodel.pack/1"
@@ -51,7 +52,8 @@ def test_pack_tells_everything_in_json(run, model, tmp_path):
 
 def test_pack_measures_what_eval_measures(run, model, tmp_path):
     out = tmp_path / "x.cmodel"
-    packed = run("pack", model.prototxt, model.weights, "-o", out, "--json", "--data", model.data)
+    arguments = ("--json", "--preset", "linear8", "--data", model.data)
+    packed = run("pack", model.prototxt, model.weights, "-o", out, *arguments)
     before = run("eval", model.prototxt, "--weights", model.weights, "--data", model.data, "--json")
     after = run("eval", out, "--data", model.data, "--json")
     assert packed.json["top1_before"] == before.json["top1"]
@@ -90,12 +92,12 @@ def test_coding_level_bounds_the_coders(run, model, tmp_path):
     sizes = {}
     for level in ("1", "6", "9"):
         out = tmp_path / f"{level}.cmodel"
-        arguments = ["-o", out, "--preset", "kmeans-huffman", "--coding-level", level, "--json"]
+        arguments = ["-o", out, "--preset", "kmeans-huffman", "--level", level, "--json"]
         result = run("pack", model.prototxt, model.weights, *arguments)
         sizes[level] = result.json["bytes_after"]
         assert run("verify", out).status == 0
     assert sizes["1"] >= sizes["6"] == sizes["9"]
-    assert run("pack", model.prototxt, model.weights, "-o", out, "--coding-level", "0").status == 2
+    assert run("pack", model.prototxt, model.weights, "-o", out, "--level", "0").status == 2
 
 
 def test_dry_run_writes_nothing(run, model, tmp_path):

@@ -104,7 +104,7 @@ def add_state_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("reading a prototxt")
     group.add_argument("--phase", choices=["TEST", "TRAIN"], default="TEST", type=str.upper)
     group.add_argument("--stage", action="append", default=[], help="a stage of the net state")
-    group.add_argument("--level", type=int, default=0, help="the level of the net state")
+    group.add_argument("--net-level", type=int, default=0, help="the level of the net state")
     group.add_argument(
         "--strict",
         action="store_true",
@@ -169,7 +169,7 @@ def load_model(
         args.weights,
         phase=args.phase,
         stages=tuple(args.stage),
-        level=args.level,
+        level=args.net_level,
         strict=args.strict,
         allow_unknown=args.allow_unknown,
         require_weights=require_weights,

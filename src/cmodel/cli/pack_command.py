@@ -52,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--recipe", metavar="R", help="a recipe file (TOML)")
     parser.add_argument(
-        "--coding-level",
+        "--level",
         type=int,
         choices=range(1, 10),
         default=6,
@@ -149,14 +149,14 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
                 images.goal,
                 data=images.needed(),
                 judge=images.judge(),
-                level=args.coding_level,
+                level=args.level,
                 seed=args.seed,
                 on_progress=tell,
             )
             packed = found.best.net
             packed.notes["search"] = automatic.facts_of(found, images.goal)
     with container.stored(
-        packed, output, keep=not args.dry_run, level=args.coding_level, notes=args.notes
+        packed, output, keep=not args.dry_run, level=args.level, notes=args.notes
     ) as path:
         stored = container.Container(path, max_memory=args.max_memory)
         with terminal.progress("measuring") as update:

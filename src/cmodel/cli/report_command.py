@@ -137,7 +137,7 @@ def _original(args: argparse.Namespace, terminal: Terminal) -> Net | None:
         *args.original,
         phase=args.phase,
         stages=tuple(args.stage),
-        level=args.level,
+        level=args.net_level,
         strict=args.strict,
         allow_unknown=args.allow_unknown,
         max_memory=args.max_memory,
