@@ -13,7 +13,8 @@ ROW = {"schema": "cmodel.sweep/1", "net": "n", "method": "m", "ratio": 4.0, "los
 def packed(run, model, tmp_path):
     """A packed file, and what `pack --json` printed of it."""
     out = tmp_path / "x.cmodel"
-    result = run("pack", model.prototxt, model.weights, "-o", out, "--json", "--data", model.data)
+    arguments = ("--json", "--preset", "linear8", "--data", model.data)
+    result = run("pack", model.prototxt, model.weights, "-o", out, *arguments)
     (tmp_path / "pack.json").write_text(result.out)
     return out
 

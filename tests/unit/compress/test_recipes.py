@@ -10,7 +10,7 @@ import cmodel
 from cmodel.compress import compress, load_preset, load_recipe, parse_recipe, preset_names
 from cmodel.compress.registry import method
 from cmodel.errors import InputError, RecipeError, UsageError, WeightsError
-from cmodel.tensors import Codebook, Dense, Linear, Sparse
+from cmodel.tensors import Codebook, Dense, Linear, Sparse, Trellis
 
 KMEANS = '[[step]]\nmethod = "quantize.kmeans"\n'
 
@@ -161,11 +161,16 @@ def test_recipe_files(tmp_path):
 
 
 def test_every_preset_works_and_is_named_as_its_file():
-    assert preset_names() == ["deep-compression", "kmeans-huffman", "linear8", "lossless"]
-    forms = {name: cmodel.compress(toy_net(), name).parameters["fc/0"] for name in preset_names()}
+    assert preset_names() == ["deep-compression", "kmeans-huffman", "linear8", "lossless", "rdo"]
+    net = toy_net()
+    images = np.random.default_rng(3).normal(size=(20, 3, 8, 8)).astype(np.float32)
+    forms = {
+        name: cmodel.compress(net, name, data=images).parameters["fc/0"] for name in preset_names()
+    }
     assert isinstance(forms["deep-compression"], Sparse)
     assert isinstance(forms["kmeans-huffman"], Codebook)
     assert isinstance(forms["linear8"], Linear)
+    assert isinstance(forms["rdo"], Trellis)
     assert all(load_preset(name).name == name for name in preset_names())
 
 
