@@ -7,7 +7,11 @@ from libc.string cimport memset
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
+from cmodel._simd cimport cm_simd_use, current
+
 from cmodel.errors import BadStream
+
+cm_simd_use(current())
 
 ctypedef fused integer_t:
     uint8_t

@@ -5,11 +5,12 @@
 
 #include "cm_bytes.h"
 #include "cm_range.h"
+#include "cm_simd.h"
 
 enum { INPUTS = 6, UNARY = 7, DECISIONS = 2 * UNARY, SIGN = DECISIONS, SETS = DECISIONS + 1 };
 enum { MAX_COUNT = 255, ROW_COUNT = 62, COLUMN_COUNT = 30 };
 enum { WEIGHT = 13000, WEIGHT_LIMIT = (1 << 17) - 1 };
-enum { HALF = 32768, MORE = 20000, ESCAPES = 15 };
+enum { HALF = 32768, MORE = 20000, ESCAPES = 15, LOGIT_LIMIT = 4095 };
 enum { FLAG_TRELLIS = 1, FLAG_DISTANCES = 2 };
 
 /* Counters of each input: contexts, and where they begin. */
@@ -25,16 +26,35 @@ typedef struct {
     uint16_t p, n; /* probability of a 1 in 1/65536; decisions seen, at most MAX_COUNT */
 } counter;
 
+/* Six numbers, and two that stay zero. */
+typedef int32_t four __attribute__((vector_size(16)));
+typedef float four_floats __attribute__((vector_size(16)));
 typedef struct {
+    four low, high;
+} lanes;
+
+/* Of p >> 4, and of logits from -4095 to 4095. */
+static int16_t stretched[4096];
+static uint16_t squashed[2 * LOGIT_LIMIT + 1];
+
+typedef struct cm_context_model {
     coder c;
-    int16_t stretched[4096];
-    int32_t rate[MAX_COUNT + 1];
-    int32_t weights[SETS][INPUTS];
+    lanes weights[SETS];
     counter magnitudes[CONTEXTS][DECISIONS], signs[SIGNS];
     counter exponents[ESCAPES], mantissas[ESCAPES];
     int32_t *rows[3]; /* this row and the two before; all zero before the first */
     int32_t *means;   /* of the magnitudes in each column, in 1/256 */
 } model;
+
+void cm_context_prepare(void) {
+    for (int i = 0; i < 4096; i++)
+        stretched[i] =
+            (int16_t)((log_of(2 * (uint32_t)i + 1) - log_of(8191 - 2 * (uint32_t)i)) >> 1);
+    for (int i = -LOGIT_LIMIT; i <= LOGIT_LIMIT; i++)
+        squashed[i + LOGIT_LIMIT] = (uint16_t)squash(i);
+}
+
+INLINE int32_t rate_of(int32_t n) { return 32768 / (2 * n + 3); }
 
 INLINE int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
 
@@ -49,33 +69,77 @@ INLINE int32_t bucket(int32_t v) {
     return 2 * e + (v >> (e - 1) & 1);
 }
 
-INLINE void learn(const model *m, counter *one, int bit) {
-    one->p = (uint16_t)(one->p + (((bit ? 65535 : 0) - one->p) * m->rate[one->n] >> 14));
-    one->n = (uint16_t)least(one->n + 1, MAX_COUNT);
+/* Of counters read as words of 32 bits. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define P_OF(both) ((both) & 65535)
+#define N_OF(both) ((both) >> 16)
+#define BOTH(p, n) ((p) | (n) << 16)
+#else
+#define P_OF(both) ((both) >> 16 & 65535)
+#define N_OF(both) ((both) & 65535)
+#define BOTH(p, n) ((p) << 16 | (n))
+#endif
+
+#if defined(__clang__)
+#define SHUFFLED(v, a, b, c, d) __builtin_shufflevector(v, v, a, b, c, d)
+#else
+#define SHUFFLED(v, a, b, c, d) __builtin_shuffle(v, (four){a, b, c, d})
+#endif
+
+INLINE four held(four x, int32_t limit) {
+    four over = x > limit, under = x < -limit;
+    return (x & ~(over | under)) | (over & limit) | (under & -limit);
+}
+
+INLINE void learn_four(four *weights, four x, four both, int32_t error, int bit,
+                       counter *const *inputs, int count) {
+    four p = P_OF(both), n = N_OF(both);
+    *weights = held(*weights + ((x * error + 8192) >> 14), WEIGHT_LIMIT);
+    /* 32768 / (2 n + 3) is never whole, and farther from a whole number than it is rounded. */
+    four rate = __builtin_convertvector(
+        32768.0f / __builtin_convertvector(2 * n + 3, four_floats), four);
+    p += (((bit ? 65535 : 0) - p) * rate) >> 14;
+    n -= n < MAX_COUNT; /* a true comparison is -1 */
+    both = BOTH(p, n);
+    for (int i = 0; i < count; i++) {
+        const int32_t one = both[i];
+        memcpy(inputs[i], &one, sizeof one);
+    }
 }
 
 /* Codes a bit by the mixed predictions of six counters. */
-INLINE int mixed_bit(model *m, int32_t *weights, counter *const *inputs, int bit, int encoding) {
-    int32_t x[INPUTS], sum = 0;
+INLINE int mixed_bit(model *m, lanes *weights, counter *const *k, int bit, int encoding) {
+    for (int i = 1; i < INPUTS; i++)
+        if (__builtin_expect(!k[i]->n, 0)) *k[i] = (counter){k[0]->p, 1};
+    int32_t both[INPUTS], x[INPUTS];
     for (int i = 0; i < INPUTS; i++) {
-        if (i && !inputs[i]->n) *inputs[i] = (counter){inputs[0]->p, 1};
-        x[i] = m->stretched[inputs[i]->p >> 4];
-        sum += weights[i] * x[i];
+        memcpy(&both[i], k[i], sizeof both[i]);
+        x[i] = stretched[k[i]->p >> 4];
     }
-    uint32_t q = squash(sum >> 15);
-    bit = code_bit(&m->c, q, bit, encoding);
-    int32_t error = (bit << 16) - (int32_t)q;
-    for (int i = 0; i < INPUTS; i++) {
-        weights[i] = clamp(weights[i] + ((x[i] * error + 8192) >> 14), WEIGHT_LIMIT);
-        learn(m, inputs[i], bit);
+    const four k0 = {both[0], both[1], both[2], both[3]}, k1 = {both[4], both[5], 0, 0};
+    const four x0 = {x[0], x[1], x[2], x[3]}, x1 = {x[4], x[5], 0, 0};
+    four sum = weights->low * x0 + weights->high * x1;
+    sum += SHUFFLED(sum, 2, 3, 0, 1);
+    sum += SHUFFLED(sum, 1, 0, 3, 2);
+    sum = held(sum >> 15, LOGIT_LIMIT);
+    const int32_t logit = sum[0];
+    const uint32_t q = squashed[logit + LOGIT_LIMIT];
+    /* A branch for each bit: while it is foreseen rightly, what follows waits for q alone. */
+    if (code_bit(&m->c, q, bit, encoding)) {
+        learn_four(&weights->low, x0, k0, 65536 - (int32_t)q, 1, k, 4);
+        learn_four(&weights->high, x1, k1, 65536 - (int32_t)q, 1, k + 4, 2);
+        return 1;
     }
-    return bit;
+    learn_four(&weights->low, x0, k0, -(int32_t)q, 0, k, 4);
+    learn_four(&weights->high, x1, k1, -(int32_t)q, 0, k + 4, 2);
+    return 0;
 }
 
 INLINE int plain_bit(model *m, counter *one, int bit, int encoding) {
     uint32_t q = one->p < 32 ? 32 : one->p > 65504 ? 65504 : one->p;
     bit = code_bit(&m->c, q, bit, encoding);
-    learn(m, one, bit);
+    one->p = (uint16_t)(one->p + (((bit ? 65535 : 0) - one->p) * rate_of(one->n) >> 14));
+    one->n = (uint16_t)least(one->n + 1, MAX_COUNT);
     return bit;
 }
 
@@ -99,9 +163,10 @@ INLINE const char *code_row(model *m, const cm_context *matrix, size_t row, uint
     const int32_t *up = m->rows[1], *up2 = m->rows[2];
     const size_t width = matrix->width, period = matrix->period;
     const size_t cycle = period ? period : width ? width : 1;
-    const int32_t column_rate = m->rate[row < COLUMN_COUNT ? row + 1 : COLUMN_COUNT];
+    const int32_t column_rate = rate_of(row < COLUMN_COUNT ? (int32_t)row + 1 : COLUMN_COUNT);
     const int32_t top = item == 1 ? 255 : 65535, zero = (int32_t)matrix->zero;
-    int32_t mean = 0;
+    int32_t mean = 0, row_rates[ROW_COUNT];
+    for (int i = 0; i < ROW_COUNT; i++) row_rates[i] = rate_of(i + 1);
     size_t place = 0;
     unsigned state = 0;
     for (size_t j = 0; j < matrix->columns; j++) {
@@ -123,7 +188,7 @@ INLINE const char *code_row(model *m, const cm_context *matrix, size_t row, uint
             m->magnitudes + AT5 + 16 * least(bucket(m->means[j] >> 3), 15) +
                 least(bucket(mean >> 3), 15)};
         for (int i = 0; i < INPUTS; i++) inputs[i] = &(*contexts[i])[first];
-        if (mixed_bit(m, m->weights[first], inputs, v != 0, encoding)) {
+        if (mixed_bit(m, &m->weights[first], inputs, v != 0, encoding)) {
             const int32_t wl = width && j > width ? cur[j - width - 1] : 0;
             const int32_t wr = width > 1 && j + 1 >= width ? cur[j + 1 - width] : 0;
             const int32_t w2 = width && j >= width && j - width >= width ? cur[j - 2 * width] : 0;
@@ -134,14 +199,14 @@ INLINE const char *code_row(model *m, const cm_context *matrix, size_t row, uint
             inputs[3] = m->signs + SIGN3 + tl + 3 * tu + 9 * tw + 27 * tc;
             inputs[4] = m->signs + SIGN4 + sign_of(l2) + 3 * sign_of(up2[j]) + 9 * tl + 27 * tu;
             inputs[5] = m->signs + SIGN5 + tw + 3 * sign_of(wl) + 9 * sign_of(wr) + 27 * sign_of(w2);
-            int negative = mixed_bit(m, m->weights[SIGN], inputs, v < 0, encoding);
+            int negative = mixed_bit(m, &m->weights[SIGN], inputs, v < 0, encoding);
             const int32_t s = negative ? -1 : 1;
             contexts[3] = m->magnitudes + AT3 + 47 + clamp(s * (2 * (l + w) + up[j] + c), 15);
             contexts[4] = m->magnitudes + AT4 + 76 + 5 * clamp(s * l, 2) + clamp(s * w, 2);
             int32_t a = magnitude(v), seen = 1;
             while (seen < UNARY) {
                 for (int i = 0; i < INPUTS; i++) inputs[i] = &(*contexts[i])[first + seen];
-                if (!mixed_bit(m, m->weights[first + seen], inputs, a > seen, encoding)) break;
+                if (!mixed_bit(m, &m->weights[first + seen], inputs, a > seen, encoding)) break;
                 seen++;
             }
             if (seen == UNARY) seen += code_escape(m, a - UNARY, encoding);
@@ -160,7 +225,7 @@ INLINE const char *code_row(model *m, const cm_context *matrix, size_t row, uint
         }
         cur[j] = level;
         const int32_t size = least(magnitude(level), 255) << 8;
-        mean += (size - mean) * m->rate[j < ROW_COUNT ? j + 1 : ROW_COUNT] >> 14;
+        mean += (size - mean) * row_rates[j < ROW_COUNT ? j : ROW_COUNT - 1] >> 14;
         m->means[j] += (size - m->means[j]) * column_rate >> 14;
         if (++place == cycle) place = 0;
     }
@@ -170,21 +235,27 @@ INLINE const char *code_row(model *m, const cm_context *matrix, size_t row, uint
     return NULL;
 }
 
-static const char *encode_row(model *m, const cm_context *matrix, size_t row, uint8_t *ints,
-                              unsigned item) {
-    return code_row(m, matrix, row, ints, item, 1);
-}
+#define ROWS(LEVEL, TARGET)                                                                      \
+    TARGET const char *cm_context_encode_row_##LEVEL(model *m,                 \
+                                                     const cm_context *matrix, size_t row,       \
+                                                     uint8_t *ints, unsigned item) {             \
+        return code_row(m, matrix, row, ints, item, 1);                                 \
+    }                                                                                            \
+    TARGET const char *cm_context_decode_row_##LEVEL(model *m,                 \
+                                                     const cm_context *matrix, size_t row,       \
+                                                     uint8_t *ints, unsigned item) {             \
+        return item == 1 ? code_row(m, matrix, row, ints, 1, 0)                         \
+                         : code_row(m, matrix, row, ints, 2, 0);                        \
+    }
 
-static const char *decode_row8(model *m, const cm_context *matrix, size_t row, uint8_t *ints) {
-    return code_row(m, matrix, row, ints, 1, 0);
-}
-
-static const char *decode_row16(model *m, const cm_context *matrix, size_t row, uint8_t *ints) {
-    return code_row(m, matrix, row, ints, 2, 0);
-}
+ROWS(scalar, )
+#if defined(__x86_64__)
+ROWS(avx2, __attribute__((target("avx2,bmi,bmi2,lzcnt"))))
+#endif
 
 static model *new_model(size_t columns) {
     if (columns > SIZE_MAX / (4 * sizeof(int32_t))) return NULL;
+    /* calloc aligns to 16 bytes, as the lanes need. */
     model *m = calloc(1, sizeof *m);
     int32_t *columnwise = m ? calloc(columns, 4 * sizeof *columnwise) : NULL;
     if (!columnwise) {
@@ -193,12 +264,9 @@ static model *new_model(size_t columns) {
     }
     m->means = columnwise;
     for (int i = 0; i < 3; i++) m->rows[i] = columnwise + columns * (size_t)(i + 1);
-    for (int i = 0; i < 4096; i++)
-        m->stretched[i] =
-            (int16_t)((log_of(2 * (uint32_t)i + 1) - log_of(8191 - 2 * (uint32_t)i)) >> 1);
-    for (int i = 0; i <= MAX_COUNT; i++) m->rate[i] = 32768 / (2 * i + 3);
+    const four weight = {WEIGHT, WEIGHT, WEIGHT, WEIGHT};
     for (int i = 0; i < SETS; i++)
-        for (int k = 0; k < INPUTS; k++) m->weights[i][k] = WEIGHT;
+        m->weights[i] = (lanes){weight, {WEIGHT, WEIGHT, 0, 0}};
     for (int i = 0; i < DECISIONS; i++) m->magnitudes[AT0][i].p = i % UNARY ? MORE : HALF;
     m->signs[0].p = HALF;
     for (int i = 0; i < ESCAPES; i++) m->exponents[i].p = m->mantissas[i].p = HALF;
@@ -230,7 +298,7 @@ cm_status cm_context_encode(const cm_context *matrix, const void *ints, unsigned
     }
     uint8_t *at = (uint8_t *)(uintptr_t)ints;
     for (size_t row = 0; row < rows; row++)
-        encode_row(m, matrix, row, at + row * matrix->columns * item, item);
+        cm_kernel.context_encode_row(m, matrix, row, at + row * matrix->columns * item, item);
     end_encoding(&m->c);
     cm_status status = m->c.status;
     if (status == CM_OK) {
@@ -285,7 +353,7 @@ cm_status cm_context_decode(const uint8_t *src, size_t size, void *ints, unsigne
     if (!begin_decoding(&m->c, src, size, start)) what = "the code begins beyond the range";
     for (size_t row = 0; row < count / matrix.columns && !what && !is_over(&m->c); row++) {
         uint8_t *at = (uint8_t *)ints + row * matrix.columns * item;
-        what = item == 1 ? decode_row8(m, &matrix, row, at) : decode_row16(m, &matrix, row, at);
+        what = cm_kernel.context_decode_row(m, &matrix, row, at, item);
     }
     cm_status status = CM_OK;
     if (is_over(&m->c)) status = cm_fail(fault, CM_TRUNCATED, size, "ends before its last integer");

@@ -17,6 +17,8 @@ typedef struct {
     int trellis; /* whether the integers are indices of dependent quantization */
 } cm_context;
 
+struct cm_context_model;
+
 /* Codes `count` integers of `item` bytes (1 or 2). `*data` is to be freed. */
 cm_status cm_context_encode(const cm_context *matrix, const void *ints, unsigned item, size_t count,
                             uint8_t **data, size_t *size);
@@ -28,5 +30,14 @@ size_t cm_context_columns(const uint8_t *src, size_t size, unsigned item, size_t
  * columns; its time is bounded by `count`, and by `size` at about 10 ms a byte. */
 cm_status cm_context_decode(const uint8_t *src, size_t size, void *ints, unsigned item, size_t count,
                             cm_fault *fault);
+
+/* Fills the tables; once, before anything is coded. */
+void cm_context_prepare(void);
+
+/* The variants of what codes a row; see cm_simd.h. */
+typedef const char *cm_context_code_row(struct cm_context_model *m, const cm_context *matrix,
+                                        size_t row, uint8_t *ints, unsigned item);
+cm_context_code_row cm_context_encode_row_scalar, cm_context_decode_row_scalar;
+cm_context_code_row cm_context_encode_row_avx2, cm_context_decode_row_avx2;
 
 #endif

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cm_status.h"
 
@@ -90,6 +91,14 @@ static inline void end_encoding(coder *c) {
     shift_out(c);
 }
 
+INLINE uint32_t cm_big_endian(uint32_t v) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return __builtin_bswap32(v);
+#else
+    return v;
+#endif
+}
+
 /* Codes a bit: returns the one read, or writes `bit`. */
 INLINE int code_bit(coder *c, uint32_t q, int bit, int encoding) {
     uint32_t bound = (uint32_t)((uint64_t)c->range * q >> 16);
@@ -100,6 +109,16 @@ INLINE int code_bit(coder *c, uint32_t q, int bit, int encoding) {
         c->range -= bound;
         if (encoding) c->low += bound;
         else c->code -= bound;
+    }
+    if (!encoding && c->size - 4 >= c->at && c->size >= 4) {
+        /* Whole bytes, none to two, without a branch. */
+        const int shift = __builtin_clz(c->range) & 24;
+        uint32_t next;
+        memcpy(&next, c->src + c->at, 4);
+        c->range <<= shift;
+        c->code = (uint32_t)(((uint64_t)c->code << 32 | cm_big_endian(next)) << shift >> 32);
+        c->at += (unsigned)shift >> 3;
+        return bit;
     }
     while (c->range < LEAST_RANGE) {
         c->range <<= 8;

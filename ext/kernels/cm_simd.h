@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cm_context.h"
 #include "cm_rdo.h"
 #include "cm_status.h"
 
@@ -33,6 +34,8 @@ typedef struct {
     /* See cm_rdo.h. */
     void (*rdo_window)(const cm_rdo_code *code, const cm_rdo_window *window, uint8_t *state,
                        int16_t *indices, float *errors, void *space);
+    /* Codes a row of `item`-byte integers, or reads it; returns what is wrong, or NULL. */
+    cm_context_code_row *context_encode_row, *context_decode_row;
 } cm_kernels;
 
 extern cm_kernels cm_kernel;
