@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Literal, cast
 from cmodel.container import layout
 from cmodel.container.directory import Place, write_directory, write_tensor
 from cmodel.container.form_writer import write_form
-from cmodel.container.levels import DEFAULT_LEVEL, coders_for
+from cmodel.container.levels import DEFAULT_LEVEL, LEVELS, budget, choose, coders_for, nanoseconds
 from cmodel.container.manifest import build_manifest
 from cmodel.container.streams import Sink, Tables
 from cmodel.errors import NetError
@@ -56,9 +56,9 @@ def write_to(
     tensors = []
     tables = Tables()
     placed = _tensors(net)
-    coders, position_coders = coders_for(level, sum(size_of(form.shape) for _, form in placed))
-    for place, form in placed:
-        sink = Sink(coders, position_coders, tables)
+    slow = _slow_tensors([form for _, form in placed], level)
+    for index, (place, form) in enumerate(placed):
+        sink = Sink(*coders_for(level if index in slow else LEVELS[0], 0), tables)
         write_tensor(form, sink)
         tensors.append((place, sink))
     small = sum(sink.size for _, sink in tensors) < SMALL_PAYLOAD
@@ -99,6 +99,25 @@ def _told(notes: dict[str, Any], detail: NoteDetail, small: bool) -> dict[str, A
         elif isinstance(value, dict) and "name" in value:
             brief[key] = {"name": value["name"]}
     return brief
+
+
+def _slow_tensors(forms: Sequence[Form], level: int) -> set[int]:
+    """Plan which tensors get slow coders; their streams are only measured, one at a time."""
+    if budget(level) in (0, float("inf")):
+        return set(range(len(forms)))
+    candidates = []
+    for form in forms:
+        slow = coders_for(level, size_of(form.shape))
+        if isinstance(form, Dense) or slow == coders_for(LEVELS[0], 0):
+            candidates.append((0, 0))
+            continue
+        sizes = []
+        for coders in (coders_for(LEVELS[0], 0), slow):
+            sink = Sink(*coders)
+            write_form(form, sink)
+            sizes.append(sink.size)
+        candidates.append((sizes[0] - sizes[1], nanoseconds(size_of(form.shape), sizes[1])))
+    return choose(candidates, level)
 
 
 def size_of_form(form: Form, *, level: int = DEFAULT_LEVEL) -> int:

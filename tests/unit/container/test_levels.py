@@ -6,7 +6,7 @@ from tests.nets import make_net
 
 from cmodel import container
 from cmodel.codecs import CODERS
-from cmodel.container.levels import coders_for
+from cmodel.container.levels import choose, coders_for
 from cmodel.tensors import Dense, Linear
 
 
@@ -15,13 +15,20 @@ def test_coders_of_levels():
     everything = CODERS, ("mask",)
     for level in (1, 2):
         assert coders_for(level, 0) == fast
-    for level in range(3, 9):
-        assert coders_for(level, 1_250_000) == everything
-        assert coders_for(level, 1_250_001) == fast
+    assert coders_for(6, 2_777_777) == everything
+    assert coders_for(6, 2_777_778) == coders_for(5, 2_777_777) == fast
+    assert coders_for(7, 2_777_778) == everything
     assert coders_for(9, 10**9) == everything
     for level in (0, 10):
         with pytest.raises(ValueError, match="levels are 1 to 9"):
             coders_for(level, 0)
+
+
+def test_the_most_saved_for_its_time_comes_first():
+    tensors = [(100, 40_000_000), (90, 20_000_000), (0, 0), (50, 20_000_000), (1, 20_000_000)]
+    assert choose(tensors, 6) == {1, 3}
+    assert choose(tensors, 9) == {0, 1, 3, 4}
+    assert choose(tensors, 1) == set()
 
 
 def test_levels_bound_the_coders_of_a_file(tmp_path):
