@@ -3,9 +3,9 @@
     python benchmarks/results.py OUTDIR
     cmodel sweep OUTDIR/lenet_bvlc.toml -o lenet_bvlc.jsonl
 
-All methods but presets have the same steps before and after them, so that only they differ: BatchNorm is
-folded first; biases and the mean image are coded last. Presets are measured as they are. Needs the
-folder of docs/data.md (CMODEL_DATA); paths in the grids go through the link OUTDIR/data.
+All methods but presets have the same steps before and after them, so that only they differ:
+BatchNorm is folded first; biases and the mean image are coded last. Presets are measured as they
+are. Needs the folder of docs/data.md (CMODEL_DATA); paths in the grids go through OUTDIR/data.
 """
 
 from __future__ import annotations
