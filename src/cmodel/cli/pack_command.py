@@ -175,8 +175,18 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         )
     if found is not None and images.goal is not None and not found.reached:
         text = automatic.missed(found, images.goal)
-        raise CheckFailed(text, hint="nothing smaller was found" if images.goal.size else None)
+        if not _is_stated(args):
+            terminal.warn(f"{text}; the file holds that")
+            return 0
+        raise CheckFailed(
+            f"{text}; `{args.output}` holds that",
+            hint=None if images.goal.size else "more images in --data tell smaller losses",
+        )
     return 0
+
+
+def _is_stated(args: argparse.Namespace) -> bool:
+    return any(value is not None for value in (args.size, args.ratio, args.max_loss, args.max_kl))
 
 
 def _goal(args: argparse.Namespace, net: Net, automatic: bool) -> Goal | None:

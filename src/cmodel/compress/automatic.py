@@ -160,11 +160,17 @@ def compress(
 def missed(found: Found, goal: Goal) -> str:
     """Say what was wanted and what is the best there is."""
     best = found.best
-    text = f"{describe(goal)} cannot be reached; the nearest is {best.bytes:,} bytes"
-    if best.comparison is not None:
-        what = "agreement" if best.comparison.loss is None else "accuracy"
-        text += f" at {best.loss:.2f} points of {what} lost and a KL of {best.comparison.kl:.4f}"
-    return text
+    comparison = best.comparison
+    if comparison is None:
+        return f"{describe(goal)} cannot be reached; the nearest has {best.bytes:,} bytes"
+    what = "agreement" if comparison.loss is None else "accuracy"
+    text = (
+        f"the nearest has {best.bytes:,} bytes, {best.loss:.2f} points of {what} lost and a KL of "
+        f"{comparison.kl:.4f} on {comparison.images:,} images"
+    )
+    if goal.max_loss is not None and best.loss <= goal.max_loss:
+        return f"too few images to tell whether {describe(goal)} holds; {text}"
+    return f"{describe(goal)} cannot be reached; {text}"
 
 
 def describe(goal: Goal) -> str:

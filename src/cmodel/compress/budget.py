@@ -46,6 +46,8 @@ MAX_TRIALS = 9
 FEW_TRIALS = 4
 # With corrected responses the knob may be so much larger.
 CORRECTED = 1.15
+# A secant leaves what was tried by no more than this, in log(knob).
+REACH = log(8)
 # Where only one side of the target is known and the secant points back: a step by this factor.
 OUTWARD = 1.5
 # Standard errors of the loss that are kept in reserve: other images answer differently.
@@ -284,17 +286,18 @@ class _Search:
     ) -> Trial:
         """Return the best of `most` trials: a secant in logarithms, kept in a bracket."""
         mine: list[Trial] = []
-        low, high = log(LEAST), log(MOST)
-        x = log(start)
+        # In x = log(knob) for a loss and its negative for a size, the goal holds up to some x.
+        sign = -1.0 if self.goal.size is not None else 1.0
+        ends = sorted((sign * log(LEAST), sign * log(MOST)))
+        x = sign * log(start)
         while len(mine) < most:
-            mine.append(self.attempt(exp(x), factors, correct))
-            inside = [log(t.knob) for t in mine if self._excess(t) <= 0]
-            outside = [log(t.knob) for t in mine if self._excess(t) > 0]
-            low = max(inside, default=low)
-            high = min((u for u in outside if u > low), default=log(MOST))
-            if self._is_close(mine) or high - low < log(NEAR) or x <= log(LEAST):
+            mine.append(self.attempt(exp(sign * x), factors, correct))
+            points = sorted((sign * log(t.knob), self._excess(t)) for t in mine)
+            low = max((u for u, excess in points if excess <= 0), default=ends[0])
+            high = min((u for u, excess in points if excess > 0 and u > low), default=ends[1])
+            if self._is_close(mine) or high - low < log(NEAR) or x in ends:
                 break
-            x = self._next(mine, low, high)
+            x = self._next(points, low, high, ends)
         best = mine[0]
         for trial in mine[1:]:
             best = self.better(best, trial)
@@ -306,7 +309,9 @@ class _Search:
             return one if self.meets(one) else two
         if not self.meets(one):
             return min(one, two, key=self._excess)
-        if self.goal.size is not None and one.comparison is not None:
+        if self.goal.size is not None:
+            if one.comparison is None or two.comparison is None:
+                return min(one, two, key=lambda trial: trial.knob)
             return min(one, two, key=lambda trial: trial.judged.kl)
         return min(one, two, key=lambda trial: (trial.bytes, trial.knob))
 
@@ -338,30 +343,34 @@ class _Search:
         slope = sum(t.loss * t.judged.kl for t in near) / energy if energy else 0.0
         return max(slope * kl, 0.0) + MARGIN * _standard_error(trial)
 
-    def _next(self, mine: Sequence[Trial], low: float, high: float) -> float:
-        """Return the logarithm of the knob to try next."""
-        points = sorted((log(t.knob), self._excess(t)) for t in mine if isfinite(self._excess(t)))
-        reach = log(8)
-        if len(points) < 2:
-            # The slopes of a usual curve: KL goes with the square of the knob, bytes with -1/2.
-            slope = -0.5 if self.goal.size is not None else 2.0
-            x = points[0][0] - points[0][1] / slope if points else (low + high) / 2
-        else:
-            (x0, y0), (x1, y1) = sorted(sorted(points, key=lambda point: abs(point[1]))[:2])
-            x = x1 - y1 * (x1 - x0) / (y1 - y0) if y1 != y0 else (low + high) / 2
+    def _next(
+        self, points: Sequence[tuple[float, float]], low: float, high: float, ends: Sequence[float]
+    ) -> float:
+        """Return the x to try next, between `low`, where the goal holds, and `high`."""
+        known = [(u, excess) for u, excess in points if isfinite(excess)]
+        # Of a usual curve: KL goes with the square of the knob, bytes with the inverse root.
+        slope = 0.5 if self.goal.size is not None else 2.0
+        x = (low + high) / 2
+        if len(known) == 1:
+            x = known[0][0] - known[0][1] / slope
+        elif known:
+            (x0, y0), (x1, y1) = sorted(known, key=lambda point: abs(point[1]))[:2]
+            if y1 != y0:
+                x = x1 - y1 * (x1 - x0) / (y1 - y0)
         if self.goal.size is not None:
-            # Aim below the limit: a file that is a little smaller meets it.
-            x += SLACK
-        known = [u for u, _ in points]
-        x = min(max(x, min(known, default=x) - reach), max(known, default=x) + reach)
-        x = min(max(x, log(LEAST)), log(MOST))
-        middle = (low + high) / 2
-        if high >= log(MOST):
-            middle = low + log(OUTWARD)
-        elif low <= log(LEAST):
-            middle = high - log(OUTWARD)
-        tried = any(abs(x - u) < log(NEAR) / 2 for u in known)
-        return middle if tried or not low < x < high else x
+            # Aim a little below the limit: a file that is smaller meets it.
+            x -= SLACK
+        tried = [u for u, _ in points]
+        x = min(max(x, min(tried) - REACH), max(tried) + REACH)
+        x = min(max(x, ends[0]), ends[1])
+        if low < x < high and all(abs(x - u) >= log(NEAR) / 2 for u in tried):
+            return x
+        # The secant points back, at noise: a step outwards where one side is not known yet.
+        if high == ends[1]:
+            return min(low + log(OUTWARD), high)
+        if low == ends[0]:
+            return max(high - log(OUTWARD), low)
+        return (low + high) / 2
 
     def shares(self, best: Trial) -> dict[str, float]:
         """Return a factor of the knob for each layer, from the KL that it alone costs.
