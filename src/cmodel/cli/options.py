@@ -158,6 +158,17 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_calibration_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name images to calibrate on."""
+    group = parser.add_argument_group("calibration")
+    group.add_argument(
+        "--calib", metavar="SOURCE", help="images for methods that need some; never those of --data"
+    )
+    group.add_argument(
+        "--calib-images", type=positive, default=500, metavar="N", help="of them (default 500)"
+    )
+
+
 def load_model(
     args: argparse.Namespace, terminal: Terminal, *, require_weights: bool = True
 ) -> Net:

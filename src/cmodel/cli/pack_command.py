@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from cmodel.cli.fit import check_fit
 from cmodel.cli.listing import layer_facts, layer_table, original_count
 from cmodel.cli.options import (
+    add_calibration_options,
     add_data_options,
     add_state_options,
     add_transform_options,
     batch_of,
     byte_size,
     one_blob,
-    positive,
     refuse_transform,
     source_of,
     transform_of,
@@ -97,13 +97,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_state_options(parser)
     add_transform_options(parser)
     add_data_options(parser)
-    calibration = parser.add_argument_group("calibration")
-    calibration.add_argument(
-        "--calib", metavar="SOURCE", help="images for methods that need some; never those of --data"
-    )
-    calibration.add_argument(
-        "--calib-images", type=positive, default=500, metavar="N", help="of them (default 500)"
-    )
+    add_calibration_options(parser)
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cmodel.cli.options import (
+    add_calibration_options,
     add_data_options,
     add_model_options,
     add_transform_options,
     batch_of,
     load_model,
     one_blob,
-    positive,
     refuse_transform,
     source_of,
     transform_of,
@@ -57,13 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="BLOB", help="blob of the scores")
     add_data_options(parser)
     add_transform_options(parser)
-    calibration = parser.add_argument_group("calibration")
-    calibration.add_argument(
-        "--calib", metavar="SOURCE", help="images for methods that need some; never those of --data"
-    )
-    calibration.add_argument(
-        "--calib-images", type=positive, default=500, metavar="N", help="of them (default 500)"
-    )
+    add_calibration_options(parser)
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:

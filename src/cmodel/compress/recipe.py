@@ -102,16 +102,26 @@ def load_recipe(path: str | Path) -> Recipe:
     InputError : it cannot be read.
     RecipeError : it is not a valid recipe.
     """
+    return parse_recipe(read_toml(path, "a recipe"), str(Path(path)))
+
+
+def read_toml(path: str | Path, what: str) -> str:
+    """Return the text of a file of at most MAX_RECIPE bytes; `what` names its kind in errors.
+
+    Raises
+    ------
+    InputError : it cannot be read.
+    RecipeError : it is too long, or not UTF-8.
+    """
     file = Path(path)
     try:
         if file.stat().st_size > MAX_RECIPE:
-            raise RecipeError(f"a recipe has at most {MAX_RECIPE} bytes", where=str(file))
-        text = file.read_text("utf-8")
+            raise RecipeError(f"{what} has at most {MAX_RECIPE} bytes", where=str(file))
+        return file.read_text("utf-8")
     except OSError as error:
         raise InputError(f"cannot read it: {error.strerror}", where=str(file)) from error
     except UnicodeDecodeError as error:
         raise RecipeError("it is not UTF-8 text", where=str(file)) from error
-    return parse_recipe(text, str(file))
 
 
 def resolve_recipe(recipe: str | os.PathLike[str] | Recipe) -> Recipe:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from cmodel.compress import Recipe, load_preset, recipe_of
-from cmodel.errors import InputError, RecipeError, did_you_mean
+from cmodel.compress.recipe import read_toml
+from cmodel.errors import RecipeError, did_you_mean
 
-MAX_GRID = 1 << 20
 MAX_SETTINGS = 100_000
 TRANSFORM_KEYS = (
     "resize",
@@ -96,15 +96,7 @@ def load_grid(path: str | Path) -> Grid:
     RecipeError : it is not a valid grid.
     """
     file = Path(path)
-    try:
-        if file.stat().st_size > MAX_GRID:
-            raise RecipeError(f"a grid has at most {MAX_GRID} bytes", where=str(file))
-        text = file.read_text("utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read it: {error.strerror}", where=str(file)) from error
-    except UnicodeDecodeError as error:
-        raise RecipeError("it is not UTF-8 text", where=str(file)) from error
-    return parse_grid(text, str(file), file.parent)
+    return parse_grid(read_toml(file, "a grid"), str(file), file.parent)
 
 
 def parse_grid(text: str, where: str, folder: Path) -> Grid:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
@@ -41,9 +42,9 @@ class _Sliding(Gradient):
             found.append(out.reshape(at.count, *bottom))
         return found
 
+    @abstractmethod
     def fill(self, window: Window, source: Array, out: Array, threads: int) -> None:
         """Fill `out` (images, channels, ...) from `source`, the gradient of the tops."""
-        raise NotImplementedError
 
 
 class Convolution(_Sliding):
