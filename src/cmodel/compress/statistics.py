@@ -8,7 +8,8 @@ the (input channels / G, kernel height, kernel width) values under the kernel, i
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from math import prod
@@ -17,11 +18,13 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from cmodel.blas import limit_threads
+from cmodel.compress.patches import blocks
 from cmodel.engine import Engine
 from cmodel.errors import DataError, LimitError, RecipeError
 from cmodel.net import Layer, Net, Shape, Shapes, infer_shapes, unfolded
-from cmodel.net.shapes.rule import canonical_axis, text
-from cmodel.net.shapes.windows import convolution_window, convolved_size
+from cmodel.net.shapes.rule import text
+from cmodel.threads import thread_count
 
 T = TypeVar("T")
 Array = NDArray[np.float32]
@@ -31,11 +34,10 @@ Doubles = NDArray[np.float64]
 MAX_BYTES = 2 << 30
 # Most bytes of results that are kept for a net that comes again.
 MAX_KEPT = 1 << 30
-# An image gives at most so many patches, chosen at random: neighbours tell nearly the same.
-MAX_PATCHES = 1024
 _ACTIVATION_BYTES = 256 << 20
-_PATCH_BYTES = 64 << 20
 _MAX_BATCH = 64
+# Largest entries of a product in float32 that has lost nothing to the ends of its range.
+_LEAST, _MOST = 1e-25, 1e35
 _TYPES = ("Convolution", "InnerProduct")
 
 
@@ -183,11 +185,14 @@ def gather(
         feed = {calibration.blob: batch}
         blobs = engine.run(feed, wanted)
         others = blobs if other is None else other.run(feed, wanted)
-        for name, entry in sums.items():
-            rng = np.random.default_rng([number, zlib.crc32(name.encode())])
-            for layer in entry.users:
-                for bottom in walk.layer(layer.key).bottoms:
-                    _add(entry, layer, blobs[bottom], others[bottom], rng)
+        # The parameters share the threads, so that the sums do not depend on how many there are.
+        with limit_threads(1), ThreadPoolExecutor(threads or thread_count()) as pool:
+            adding = [
+                pool.submit(_add_batch, name, entry, walk, number, blobs, others)
+                for name, entry in sums.items()
+            ]
+            for added in adding:
+                added.result()
     return {name: _finished(entry) for name, entry in sums.items()}
 
 
@@ -253,57 +258,42 @@ def _batch_size(shapes: Shapes) -> int:
     return min(max(_ACTIVATION_BYTES // max(each, 1), 1), _MAX_BATCH)
 
 
+def _add_batch(
+    name: str,
+    entry: _Sum,
+    walk: Net,
+    number: int,
+    blobs: Mapping[str, Array],
+    others: Mapping[str, Array],
+) -> None:
+    """Add what the layers of a parameter read in batch `number`."""
+    rng = np.random.default_rng([number, zlib.crc32(name.encode())])
+    for layer in entry.users:
+        for bottom in walk.layer(layer.key).bottoms:
+            _add(entry, layer, blobs[bottom], others[bottom], rng)
+
+
 def _add(entry: _Sum, layer: Layer, x: Array, y: Array, rng: np.random.Generator) -> None:
     groups, columns = entry.mean.shape
-    if layer.type == "InnerProduct":
-        axis = canonical_axis(layer, layer.param.inner_product_param.axis, x.ndim)
-        rows = prod(x.shape[:axis])
-        pieces = [(x.reshape(1, rows, columns), y.reshape(1, rows, columns))]
-    else:
-        pieces = list(_convolved(entry, layer, x, y, rng))
-    for patches, others in pieces:
-        doubles = patches.astype(np.float64).transpose(0, 2, 1)
+    bottoms = (x,) if y is x else (x, y)
+    for found in blocks(layer, groups, columns, bottoms, rng):
+        mine, others = found[0], found[-1]
         for group in range(groups):
-            entry.gram[group] += doubles[group] @ doubles[group].T
+            entry.gram[group] += _product(mine[group], mine[group])
             if entry.cross is not None:
-                entry.cross[group] += others[group].astype(np.float64).T @ doubles[group].T
-        entry.mean += doubles.sum(axis=2)
-        entry.count += patches.shape[1]
+                entry.cross[group] += _product(others[group], mine[group])
+        entry.mean += mine.sum(axis=2)
+        entry.count += mine.shape[2]
 
 
-def _convolved(
-    entry: _Sum, layer: Layer, x: Array, y: Array, rng: np.random.Generator
-) -> Iterator[tuple[Array, Array]]:
-    """Yield patches of a few images at a time, (G, patches, K), of both nets."""
-    groups, columns = entry.mean.shape
-    window = convolution_window(layer, x.shape)
-    out = convolved_size(layer, x.shape, window)
-    images = prod(x.shape[: window.axis])
-    count = min(prod(out), MAX_PATCHES)
-    chosen = np.sort(rng.choice(prod(out), count, replace=False))
-    step = max(_PATCH_BYTES // (8 * groups * columns * count), 1)
-    padding = [(0, 0), (0, 0), *((pad, pad) for pad in window.pad)]
-    places = [
-        tuple(
-            slice(k * d, k * d + (n - 1) * s + 1, s)
-            for k, d, n, s in zip(place, window.dilation, out, window.stride, strict=True)
-        )
-        for place in np.ndindex(*window.kernel)
-    ]
-
-    def patches(values: Array, start: int) -> Array:
-        flat = values.reshape(images, *values.shape[window.axis :])[start : start + step]
-        padded = np.pad(flat, padding)
-        channels = flat.shape[1]
-        found = np.empty((groups, len(flat), count, channels // groups, len(places)), np.float32)
-        for i, place in enumerate(places):
-            taken = padded[:, :, *place].reshape(len(flat), groups, channels // groups, -1)
-            found[..., i] = taken[..., chosen].transpose(1, 0, 3, 2)
-        return found.reshape(groups, -1, columns)
-
-    for start in range(0, images, step):
-        mine = patches(x, start)
-        yield mine, mine if y is x else patches(y, start)
+def _product(a: Array, b: Array) -> Array | Doubles:
+    """Return a bᵀ, in float32 where its range suffices: a block's sums are short enough for it."""
+    with np.errstate(all="ignore"):
+        product = a @ b.T
+    diagonal = np.abs(product.diagonal())
+    if _LEAST < diagonal.max() < _MOST:
+        return product
+    return np.asarray(a.astype(np.float64) @ b.astype(np.float64).T)
 
 
 def _finished(entry: _Sum) -> Statistics:

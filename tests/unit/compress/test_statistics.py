@@ -7,7 +7,16 @@ import pytest
 from tests.nets import make_net
 from tests.unit.compress.nets import CONV, filled, images, run
 
-from cmodel.compress import MODULES, Outcome, compress, method, parse_recipe, registry, statistics
+from cmodel.compress import (
+    MODULES,
+    Outcome,
+    compress,
+    method,
+    parse_recipe,
+    patches,
+    registry,
+    statistics,
+)
 from cmodel.compress.registry import GRAM, GRAM_AND_CROSS, GRAM_AND_SENSITIVITY
 from cmodel.compress.sensitivity import output_sensitivities
 from cmodel.compress.statistics import Calibration, gather
@@ -43,15 +52,40 @@ def test_the_gram_matrix_tells_the_energy_of_the_responses():
         assert mean == pytest.approx(y.mean(axis=axes), rel=1e-4, abs=1e-5)
 
 
+def test_sums_in_float32_are_those_in_float64(monkeypatch):
+    net = filled(CONV)
+    x = images(net, 200) + np.float32(3)
+    names = ["conv1/0", "conv2/0", "conv3/0", "fc/0"]
+    single = gather(net, names, Calibration(net, x))
+    monkeypatch.setattr(statistics, "_LEAST", np.inf)
+    double = gather(net, names, Calibration(net, x))
+    for name in names:
+        energy = np.sqrt(np.diagonal(double[name].gram, axis1=1, axis2=2))
+        error = np.abs(single[name].gram - double[name].gram)
+        assert (error <= 1e-5 * energy[:, :, None] * energy[:, None]).all()
+        assert error.max() > 0
+
+
+@pytest.mark.parametrize("scale", [1e25, 1e-25])
+def test_inputs_beyond_the_range_of_float32_squares_are_summed_in_float64(scale):
+    net = filled(CONV)
+    x = images(net)
+    (plain, scaled) = (
+        gather(net, ["conv1/0"], Calibration(net, factor * x))["conv1/0"].gram
+        for factor in (np.float32(1), np.float32(scale))
+    )
+    assert np.allclose(scaled / scale**2, plain, rtol=1e-4, atol=1e-5 * plain.max())
+
+
 def test_batches_do_not_matter(monkeypatch):
     net, x = filled(CONV), images(filled(CONV))
     once = gather(net, ["conv2/0"], Calibration(net, x))["conv2/0"]
     monkeypatch.setattr(statistics, "_MAX_BATCH", 3)
-    monkeypatch.setattr(statistics, "_PATCH_BYTES", 1)
+    monkeypatch.setattr(patches, "_BYTES", 1)
     pieces = (x[i : i + 7] for i in range(0, len(x), 7))
     again = gather(net, ["conv2/0"], Calibration(net, pieces))["conv2/0"]
     assert again.count == once.count
-    assert np.allclose(again.gram, once.gram, rtol=1e-12)
+    assert np.allclose(again.gram, once.gram, rtol=1e-5)
 
 
 def test_an_iterator_of_batches_serves_several_passes():
@@ -71,14 +105,15 @@ def test_a_layer_sees_its_bottom_before_it_is_overwritten():
     net = filled(text)
     x = images(net)
     entry = gather(net, ["other/0"], Calibration(net, x))["other/0"]
-    assert (np.linalg.eigvalsh(entry.gram) > -1e-9).all()
+    eigenvalues = np.linalg.eigvalsh(entry.gram)
+    assert eigenvalues.min() > -1e-6 * eigenvalues.max()
     assert entry.mean.min() < -0.1  # not rectified
 
 
 def test_large_images_are_sampled(monkeypatch):
     net, x = filled(CONV), images(filled(CONV))
     whole = gather(net, ["conv1/0"], Calibration(net, x))["conv1/0"]
-    monkeypatch.setattr(statistics, "MAX_PATCHES", 7)
+    monkeypatch.setattr(patches, "MAX_PATCHES", 7)
     entry = gather(net, ["conv1/0"], Calibration(net, x))["conv1/0"]
     assert entry.count == 7 * len(x)
     assert np.trace(entry.gram[0]) == pytest.approx(np.trace(whole.gram[0]), rel=0.3)
@@ -195,8 +230,9 @@ def test_error_correction_gathers_behind_what_is_compressed_already(probe):
     compress(net, parse_recipe(STEP, "r"), data=x)
     before = gather(net, list(seen), Calibration(net, x))
     for i, name in enumerate(seen):
-        assert np.allclose(seen[name].gram, before[name].gram * 4**i, rtol=1e-5)
-        assert np.allclose(seen[name].cross, before[name].gram * 2**i, rtol=1e-5)
+        gram = before[name].gram
+        assert np.allclose(seen[name].gram, gram * 4**i, rtol=1e-5, atol=1e-5 * gram.max())
+        assert np.allclose(seen[name].cross, gram * 2**i, rtol=1e-5, atol=1e-5 * gram.max())
 
 
 def test_sensitivities_are_those_of_the_net_before_the_steps(probe):
