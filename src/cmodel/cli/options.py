@@ -154,7 +154,10 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--root", metavar="DIR", help="folder that the paths of a list start from")
     group.add_argument("--limit", type=positive, metavar="N", help="a seeded sample of N images")
     group.add_argument(
-        "--batch", type=positive, metavar="N", help="default: as the data layer says, or 50"
+        "--batch",
+        type=positive,
+        metavar="N",
+        help="default: as the data layer says, or a moderate one",
     )
 
 
@@ -271,12 +274,12 @@ def source_of(args: argparse.Namespace, net: Net) -> Source:
     return open_layer(layer, labels=args.labels, root=args.root)
 
 
-def batch_of(args: argparse.Namespace, net: Net) -> int:
-    """Return the batch size: the one stated, or the data layer's, or 50."""
+def batch_of(args: argparse.Namespace, net: Net, default: int = DEFAULT_BATCH) -> int:
+    """Return the batch size: the one stated, or the data layer's, or the default."""
     if args.batch is not None:
         return int(args.batch)
     layer = data_layer(net, args.model)
-    return layer.batch_size if layer is not None and layer.batch_size else DEFAULT_BATCH
+    return layer.batch_size if layer is not None and layer.batch_size else default
 
 
 def one_blob(names: Sequence[str], wanted: str | None, what: str, option: str) -> str:

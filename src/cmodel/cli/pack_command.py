@@ -39,6 +39,8 @@ EXAMPLES = """\
       --scale 0.00390625 --data t10k-images-idx3-ubyte.gz"""
 
 LATE = "weights"
+# Most bytes of prepared images that are kept for a search, for calibrating and for judging each.
+MAX_HELD = 512 << 20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -209,11 +211,13 @@ class _Images:
 
         from cmodel.compress import parts_of
         from cmodel.data import Inputs, open_source, sample
+        from cmodel.evaluate import moderate_batch
         from cmodel.net import image_inputs, score_blobs
 
         self.goal = goal
         self.net = net
         self.calibrate: Inputs | None = None
+        self._held: dict[int, FloatArray | Inputs] = {}
         self._select: Inputs | None = None
         self._report: Inputs | None = None
         if goal is not None and not (args.data or args.calib):
@@ -227,7 +231,7 @@ class _Images:
         self._input = one_blob(image_inputs(net), None, "input", "--input")
         self._output = one_blob(score_blobs(net), None, "output", "--output")
         shape = net.inputs[self._input]
-        batch = batch_of(args, net)
+        batch = batch_of(args, net, moderate_batch(net, self._input))
         if args.calib:
             source = open_source(args.calib)
             chosen = sample(len(source), args.calib_images, args.seed)
@@ -259,11 +263,17 @@ class _Images:
         if len(parts.report):
             self._report = Inputs(source, every[parts.report], transform, shape, batch)
 
-    def needed(self) -> Inputs:
+    def needed(self) -> FloatArray | Inputs:
         """Return the images to calibrate on, which a search has."""
         if self.calibrate is None:
             raise AssertionError("a search without images")
-        return self.calibrate
+        return self._prepared(self.calibrate)
+
+    def _prepared(self, images: Inputs) -> FloatArray | Inputs:
+        """Return images that a search runs again and again: read once, unless they are too many."""
+        if id(images) not in self._held:
+            self._held[id(images)] = images.held(MAX_HELD)
+        return self._held[id(images)]
 
     def judge(self) -> Judge | None:
         """Return what the search judges by: a size needs no images that were kept apart."""
@@ -275,7 +285,7 @@ class _Images:
         labels = images.source.labels
         return Judge.of(
             self.net,
-            images,
+            self._prepared(images),
             None if labels is None else labels[images.indices],
             self._input,
             self._output,

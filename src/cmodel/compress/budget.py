@@ -30,7 +30,7 @@ from cmodel.container import size_of_form
 from cmodel.data import FloatArray, Inputs, IntArray
 from cmodel.engine import Engine
 from cmodel.errors import RecipeError, UsageError
-from cmodel.evaluate import Comparison, compare, outputs
+from cmodel.evaluate import Comparison, compare, moderate_batch, outputs
 from cmodel.net import Net
 from cmodel.tensors import Form
 
@@ -83,6 +83,7 @@ class Judge:
     images : float32 (N, C, H, W) as they are fed, or Inputs.
     labels : int64 (N,), or None.
     reference : the original's scores (N, classes).
+    batch : images of an array that are run at a time.
     """
 
     images: FloatArray | Inputs
@@ -90,6 +91,7 @@ class Judge:
     input_blob: str
     output_blob: str
     reference: FloatArray
+    batch: int = 50
 
     @classmethod
     def of(
@@ -101,8 +103,12 @@ class Judge:
         output_blob: str,
     ) -> Judge:
         """Run the original over the images."""
-        scores = outputs(Engine(net), images, input_blob=input_blob, output_blob=output_blob)
-        return cls(images, labels, input_blob, output_blob, scores)
+        shape = None if isinstance(images, Inputs) else images.shape
+        batch = moderate_batch(net, input_blob, shape)
+        scores = outputs(
+            Engine(net), images, input_blob=input_blob, output_blob=output_blob, batch=batch
+        )
+        return cls(images, labels, input_blob, output_blob, scores, batch)
 
     def first(self, count: int) -> Judge:
         """Return a judge of the first `count` images."""
@@ -117,7 +123,11 @@ class Judge:
     def __call__(self, net: Net) -> Comparison:
         """Compare a net with the original."""
         scores = outputs(
-            Engine(net), self.images, input_blob=self.input_blob, output_blob=self.output_blob
+            Engine(net),
+            self.images,
+            input_blob=self.input_blob,
+            output_blob=self.output_blob,
+            batch=self.batch,
         )
         return compare(self.reference, scores, self.labels)
 

@@ -11,7 +11,7 @@ from cmodel.evaluate.difference import (
 )
 from cmodel.evaluate.prediction import Prediction, predict
 from cmodel.evaluate.runner import Runner
-from cmodel.evaluate.scoring import outputs
+from cmodel.evaluate.scoring import moderate_batch, outputs
 
 __all__ = [
     "THRESHOLD",
@@ -27,6 +27,7 @@ __all__ = [
     "difference",
     "divergences",
     "evaluate",
+    "moderate_batch",
     "outputs",
     "paired_interval",
     "predict",

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from cmodel.data import FloatArray, Inputs
 from cmodel.errors import DataError, LimitError, UsageError
 from cmodel.evaluate.accuracy import Progress
 from cmodel.evaluate.runner import Runner, scores_of
+from cmodel.net import Net, Shape, infer_shapes
 
 # More images than fit into this say no more than a sample of them.
 MAX_BYTES = 2 << 30
+# A batch makes blobs of about so many bytes.
+_BATCH_BYTES = 128 << 20
+_MAX_BATCH = 500
+
+
+def moderate_batch(net: Net, input_blob: str, shape: Shape | None = None) -> int:
+    """Return how many images to run at a time so that all blobs together have a moderate size.
+
+    shape : of the input, (N,C,H,W), where the net declares none.
+    """
+    shape = net.inputs[input_blob] or shape
+    shapes = infer_shapes(net, {input_blob: shape})
+    sizes = [prod(blob) for blob in shapes.blobs.values() if blob is not None]
+    each = 4 * sum(sizes) // max(shape[0] if shape else 1, 1)
+    return min(max(_BATCH_BYTES // max(each, 1), 1), _MAX_BATCH)
 
 
 def outputs(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,9 @@ from cmodel.data import (
     transform_from_options,
 )
 from cmodel.errors import DataError, InputError, UsageError, WeightsError
-from cmodel.net import INPUT_TYPES, InputTransform, Net, image_inputs, infer_shapes, score_blobs
+from cmodel.evaluate import moderate_batch
+from cmodel.net import INPUT_TYPES, InputTransform, Net, image_inputs, score_blobs
 from cmodel.sweep.grid import NetSpec
-
-# A batch makes blobs of about so many bytes.
-_BATCH_BYTES = 128 << 20
-_MAX_BATCH = 500
 
 
 class Subject:
@@ -77,11 +73,7 @@ class Subject:
         """Images that are run at a time: those stated, or what makes blobs of a moderate size."""
         if self.spec.batch is not None:
             return self.spec.batch
-        shapes = infer_shapes(self.net)
-        images = self.shape[0] if self.shape else 1
-        sizes = [prod(shape) for shape in shapes.blobs.values() if shape is not None]
-        each = 4 * sum(sizes) // max(images, 1)
-        return min(max(_BATCH_BYTES // max(each, 1), 1), _MAX_BATCH)
+        return moderate_batch(self.net, self.input_blob)
 
     def calibration(self) -> Inputs | None:
         """Return the images for methods that look at some, None where the grid names none."""
