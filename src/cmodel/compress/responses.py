@@ -12,6 +12,7 @@ from cmodel.compress.statistics import Calibration
 from cmodel.engine import Engine
 from cmodel.net import Layer, Net, unfolded
 
+Array = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 _BATCH = 32
 
@@ -72,23 +73,28 @@ class Responses:
             return {}
         engine = Engine(self._net, self._threads)
         counts = dict.fromkeys(wanted, 0)
-        shifts: dict[str, Doubles] = {}
+        shifts: dict[str, Array] = {}
         sums: dict[str, Doubles] = {}
         squares: dict[str, Doubles] = {}
         for batch in self._calibration.batches(_BATCH):
             blobs = engine.run({self._calibration.blob: batch}, wanted)
             for name in wanted:
                 values = blobs[name]
-                rows = np.moveaxis(values, 1, 0).reshape(values.shape[1], -1).astype(np.float64)
+                images, channels = values.shape[:2]
+                rows = values.reshape(images, channels, -1)
                 if name not in shifts:
                     # Sums of squares are taken around the first batch's mean: no cancellation.
-                    shifts[name] = rows.mean(axis=1)
-                    sums[name] = np.zeros(len(rows))
-                    squares[name] = np.zeros(len(rows))
-                rows -= shifts[name][:, None]
-                counts[name] += rows.shape[1]
-                sums[name] += rows.sum(axis=1)
-                squares[name] += np.square(rows).sum(axis=1)
+                    shifts[name] = rows.mean(axis=(0, 2), dtype=np.float64).astype(np.float32)
+                    sums[name] = np.zeros(channels)
+                    squares[name] = np.zeros(channels)
+                counts[name] += images * rows.shape[2]
+                # Of a channel of an image in float32, then in float64.
+                rows = rows - shifts[name][:, None]
+                sums[name] += rows.sum(axis=2).sum(axis=0, dtype=np.float64)
+                energy = np.einsum("ncp,ncp->nc", rows, rows)
+                if not np.isfinite(energy).all():
+                    energy = np.square(rows, dtype=np.float64).sum(axis=2)
+                squares[name] += energy.sum(axis=0, dtype=np.float64)
         found = {}
         for name in wanted:
             offset = sums[name] / counts[name]
