@@ -19,11 +19,12 @@ from cmodel.compress.options import check_choice, check_number
 from cmodel.compress.registry import IMAGES, NOTHING, Facts, Needs, RewriteTask, Rewritten, rewrite
 from cmodel.compress.responses import Responses
 from cmodel.compress.selectors import Target, is_weight
+from cmodel.compress.statistics import digest_of
 from cmodel.compress.surgery import form_of
 from cmodel.container import size_of_form
 from cmodel.errors import RecipeError
 from cmodel.net import Net
-from cmodel.tensors import Dense, Form, Linear
+from cmodel.tensors import Dense, Form, Linear, size_of
 
 Doubles = NDArray[np.float64]
 
@@ -96,15 +97,34 @@ def quantize_side(task: RewriteTask[Options]) -> Rewritten:
 
 
 def _deviations(task: RewriteTask[Options], targets: Sequence[Target]) -> dict[str, Doubles]:
-    """Return the standard deviations of the channels that parameters are added to, by name."""
+    """Return the standard deviations of the channels that parameters are added to, by name.
+
+    They are those of the net before the first step where it has these channels: a search that
+    compresses it again and again asks for them once.
+    """
     here = Responses(task.net, task.images, task.threads)
     outputs = {
         target.name: here.output(task.net.layer(target.layer.key))
         for target in targets
         if _ADDED.get(target.layer.type) == target.blob
     }
-    moments = here.moments(outputs.values())
-    return {name: np.sqrt(moments[output].variance) for name, output in outputs.items()}
+    before = Responses(task.original, task.images, task.threads)
+    known = {name: before.at(here.place(output)) for name, output in outputs.items()}
+    wanted = sorted({value for value in known.values() if value is not None})
+    original = task.images.remembered(
+        ("moments", digest_of(task.original), *wanted), 0, lambda: before.moments(wanted)
+    )
+    found = {}
+    for name, value in known.items():
+        if value is not None and original[value].variance.size == size_of(
+            task.net.parameters.shape(name)
+        ):
+            found[name] = np.sqrt(original[value].variance)
+    moments = here.moments(output for name, output in outputs.items() if name not in found)
+    for name, output in outputs.items():
+        if name not in found:
+            found[name] = np.sqrt(moments[output].variance)
+    return found
 
 
 def _unit(net: Net, target: Target, deviations: dict[str, Doubles]) -> float:
