@@ -42,6 +42,36 @@ def blocks(
         yield [matrix[start : start + _COUNT].T[None] for matrix in matrices]
 
 
+def weight_gradients(layer: Layer, groups: int, columns: int, x: Array, given: Array) -> Array:
+    """Return the gradients of single images at rows of weights, float32 (N, G, R, K).
+
+    Parameters
+    ----------
+    layer : a Convolution or an InnerProduct of G groups with K columns of weights each.
+    x : values of a bottom, of N images.
+    given : gradients at the responses of rows, (N, G, R, positions).
+    """
+    shape = x.shape
+    if layer.type == "InnerProduct":
+        found: Array = np.matmul(given, x.reshape(len(given), 1, -1, columns))
+        return found
+    window = convolution_window(layer, shape)
+    out = convolved_size(layer, shape, window)
+    size = shape[window.axis + 1 :]
+    images = x.reshape(len(given), groups, -1, *size)
+    padded = np.pad(images, [(0, 0)] * 3 + [(pad, pad) for pad in window.pad])
+    places = prod(window.kernel)
+    found = np.empty((*given.shape[:3], columns // places, places), np.float32)
+    for i, at in enumerate(np.ndindex(*window.kernel)):
+        taken = tuple(
+            slice(k * d, k * d + (n - 1) * s + 1, s)
+            for k, d, n, s in zip(at, window.dilation, out, window.stride, strict=True)
+        )
+        seen = padded[:, :, :, *taken].reshape(*images.shape[:3], -1)
+        found[..., i] = np.matmul(given, np.swapaxes(seen, 2, 3))
+    return found.reshape(*given.shape[:3], columns)
+
+
 def _convolved(
     layer: Layer, groups: int, columns: int, bottoms: tuple[Array, ...], rng: np.random.Generator
 ) -> Iterator[list[Array]]:

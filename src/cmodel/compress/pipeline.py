@@ -15,11 +15,10 @@ from cmodel.blas import limit_threads
 from cmodel.compress.recipe import DEFAULT_PRESET, Recipe, Step, resolve_recipe
 from cmodel.compress.registry import Facts, Method, Rewrite, RewriteTask, Task
 from cmodel.compress.selectors import Target, matches_any, targets_of
-from cmodel.compress.sensitivity import output_sensitivities
+from cmodel.compress.sensitivity import Fisher, fisher_information
 from cmodel.compress.statistics import (
     MAX_BYTES,
     Calibration,
-    Doubles,
     Statistics,
     bytes_of_gram,
     digest_of,
@@ -115,7 +114,7 @@ class _Run:
     on_progress: Callable[[Progress], None] | None
     reference: Net
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    sensitivities: dict[str, Doubles] = field(default_factory=dict)
+    information: dict[str, Fisher] = field(default_factory=dict)
     done: int = 0
     total: int = 0
 
@@ -239,37 +238,41 @@ class _Run:
             found = calibration.remembered(("gram", digest_of(self.net), *names), size, compute)
         else:
             found = compute()
-        return {
-            name: replace(entry, sensitivity=self.sensitivities.get(name))
-            for name, entry in found.items()
+        known = {name: self.information[name] for name in found if name in self.information}
+        return found | {
+            name: replace(found[name], sensitivity=fisher.outputs, fisher=fisher.inputs)
+            for name, fisher in known.items()
         }
 
     def _judge(self, steps: Sequence[Step], chosen: Sequence[Sequence[Target]]) -> None:
-        """Estimate the sensitivities to all parameters for which one of the steps needs them."""
-        names = {
-            target.name: None
-            for step, targets in zip(steps, chosen, strict=False)
-            for target in targets
-            if "sensitivity" in self._needs(step, step.options_for(target))
-        }
-        self.sensitivities = {}
+        """Estimate the Fisher information of all parameters for which one of the steps needs it."""
+        needs: dict[str, frozenset[str]] = {}
+        for step, targets in zip(steps, chosen, strict=False):
+            for target in targets:
+                wanted = self._needs(step, step.options_for(target))
+                if "sensitivity" in wanted:
+                    needs[target.name] = needs.get(target.name, frozenset()) | wanted
+        self.information = {}
         calibration = self.calibration
-        if not names or calibration is None:
+        if not needs or calibration is None:
             return
-        self._tell(f"sensitivities of {len(names)} parameters")
+        self._tell(f"sensitivities of {len(needs)} parameters")
+        inputs = [name for name, wanted in needs.items() if "fisher" in wanted]
 
-        def compute() -> dict[str, Doubles]:
-            return output_sensitivities(
+        def compute() -> dict[str, Fisher]:
+            return fisher_information(
                 self.net,
-                list(names),
+                list(needs),
                 calibration,
+                inputs=inputs,
                 seed=self.seed,
                 threads=self.threads,
                 on_progress=lambda images: self._tell(f"sensitivities, {images} images"),
             )
 
-        key = ("sensitivity", digest_of(self.net), self.seed, *names)
-        self.sensitivities = calibration.remembered(key, 0, compute)
+        key = ("fisher", digest_of(self.net), self.seed, *needs, "of which", *inputs)
+        size = sum(bytes_of_gram(self.net, name, False) for name in inputs)
+        self.information = calibration.remembered(key, size, compute)
 
     def _needs(self, step: Step, options: Any) -> frozenset[str]:
         self._check_data(step, options)

@@ -32,14 +32,15 @@ from cmodel.tensors import Form
 
 OptionsT = TypeVar("OptionsT")
 Facts = Mapping[str, Any]
-# What a step asks of the calibration data: "gram", and "cross" or "sensitivity" (`Statistics`); for
-# a rewrite also "images": the data as such.
+# What a step asks of the calibration data: "gram", and "cross", "sensitivity" or "fisher"
+# (`Statistics`); for a rewrite also "images": the data as such.
 Needs = frozenset[str]
 NOTHING: Needs = frozenset()
 GRAM: Needs = frozenset({"gram"})
 GRAM_AND_CROSS: Needs = frozenset({"gram", "cross"})
 IMAGES: Needs = frozenset({"images"})
 GRAM_AND_SENSITIVITY: Needs = frozenset({"gram", "sensitivity"})
+GRAM_AND_FISHER: Needs = frozenset({"gram", "sensitivity", "fisher"})
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,35 @@ is drawn from the softmax itself, output o has the sensitivity
 
 It is the diagonal of the Fisher information: errors dw_o of the weights, small and independent,
 change the output distribution by KL = 1/2 sum_o G_o dw_oᵀ A dw_o, where A = E[x xᵀ] over patches.
+
+That takes the positions of an image as independent. They are not: one error of a weight acts at all
+of them at once. Of the gradient at the weights of one image, M = sum over positions of
+(dCE / dy) xᵀ, the input side of the Fisher information is
+
+    H = E over images and labels of Mᵀ M,
+
+and KL = 1/2 sum_o dw_oᵀ H dw_o / outputs where all outputs count alike. (As K-FAC for convolutions,
+R. Grosse, J. Martens 2016, without its assumption of uncorrelated derivatives.)
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmodel.compress.statistics import Calibration
+from cmodel.compress.patches import weight_gradients
+from cmodel.compress.statistics import (
+    MAX_BYTES,
+    Calibration,
+    bytes_of_gram,
+    product,
+    size_of_gram,
+)
 from cmodel.engine import Engine, Gradients, differentiable
 from cmodel.errors import NetError, RecipeError, UsageError
 from cmodel.net import DYNAMIC_TYPES, Layer, Net, Parameters, infer_shapes, unfolded
@@ -38,6 +54,20 @@ _BYTES = 192 << 20
 _MAX_BATCH = 64
 # Size of the noise that a perturbation adds, relative to the root mean square of the weights.
 _NOISE = 0.02
+# Random sums of the outputs that Mᵀ M is estimated by, for each image and label.
+_SUMS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Fisher:
+    """What the Fisher information tells of a parameter.
+
+    outputs : G, float64 (outputs,). inputs : H, float64 (groups, K, K); None where it was not asked
+        for, where there is no backward pass, or where it does not fit into MAX_BYTES.
+    """
+
+    outputs: Doubles
+    inputs: Doubles | None = None
 
 
 @dataclass(frozen=True)
@@ -48,18 +78,19 @@ class _Head:
     axis: int | None
 
 
-def output_sensitivities(
+def fisher_information(
     net: Net,
     names: Sequence[str],
     calibration: Calibration,
     *,
+    inputs: Collection[str] = (),
     draws: int = 4,
     seed: int = 0,
     threads: int | None = None,
     images: int | None = None,
     on_progress: Callable[[int], None] | None = None,
-) -> dict[str, Doubles]:
-    """Return G by name, float64 (outputs,), for weights of convolutions and InnerProducts.
+) -> dict[str, Fisher]:
+    """Return G and H by name, for weights of convolutions and InnerProducts.
 
     An output that comes from a Softmax, or that is the top of an InnerProduct, convolution or
     pooling (scores), is judged by cross entropy. Any other is judged by the squared error
@@ -73,6 +104,7 @@ def output_sensitivities(
 
     Parameters
     ----------
+    inputs : names to return H of too, weights of types Convolution and InnerProduct.
     draws : labels for each image. images : use only so many of the images; None for all.
     on_progress : called with the number of images done, from 0 again for each perturbed parameter.
 
@@ -95,11 +127,12 @@ def output_sensitivities(
         for name, layers in users.items()
         if all(smooth.issuperset(layer.tops) for layer in layers)
     }
-    found = run.fisher(backward) if backward else {}
+    sides = {name: _Side(net, name, run.rng(name)) for name in _fitting(net, backward, inputs)}
+    found = run.fisher(backward, sides) if backward else {}
     for name, layers in users.items():
         if name not in found:
-            found[name] = run.perturbed(name, layers)
-        if not np.isfinite(found[name]).all():
+            found[name] = Fisher(run.perturbed(name, layers))
+        if not np.isfinite(found[name].outputs).all():
             raise NetError(
                 f"the sensitivity of the output to `{name}` is not finite",
                 hint="the net gives NaN or infinite values on the calibration images",
@@ -134,14 +167,22 @@ class _Run:
             if self.on_progress is not None:
                 self.on_progress(done)
 
-    def fisher(self, users: Mapping[str, Sequence[Layer]]) -> dict[str, Doubles]:
-        """Return the sensitivities by backward passes."""
-        tops = {top: (name, a) for name, layers in users.items() for a in layers for top in a.tops}
+    def fisher(
+        self, users: Mapping[str, Sequence[Layer]], sides: Mapping[str, _Side]
+    ) -> dict[str, Fisher]:
+        """Return the information by backward passes."""
+        tops = {
+            top: (name, layer, bottom)
+            for name, layers in users.items()
+            for layer in layers
+            for bottom, top in zip(layer.bottoms, layer.tops, strict=True)
+        }
+        read = {bottom for name, _, bottom in tops.values() if name in sides}
         gradients = Gradients(
-            self.net, [head.blob for head in self.heads], list(tops), self.threads
+            self.net, [head.blob for head in self.heads], list(tops), self.threads, read
         )
-        rngs = {head.blob: self._rng(head.blob) for head in self.heads}
-        found: dict[str, Doubles] = {}
+        rngs = {head.blob: self.rng(head.blob) for head in self.heads}
+        found = {name: np.zeros(_outputs(layers[0])) for name, layers in users.items()}
         count = 0
         for batch in self.batches(self.draws):
             feed = {self.calibration.blob: batch}
@@ -152,12 +193,15 @@ class _Run:
             }
             count += len(batch) * self.draws
             for top, gradient in gradients.backward(feed, values, given):
-                name, layer = tops[top]
-                squares = _by_output(layer, gradient, gradient.ndim - 1)
-                found[name] = found.get(name, np.zeros(len(squares))) + squares
+                name, layer, bottom = tops[top]
+                found[name] += _by_output(layer, gradient, gradient.ndim - 1)
+                if name in sides:
+                    sides[name].add(layer, values[bottom], gradient, len(batch))
+            for side in sides.values():
+                side.close()
         return {
-            name: found[name] / count if name in found else np.zeros(_outputs(layers[0]))
-            for name, layers in users.items()
+            name: Fisher(sums / count, sides[name].total / count if name in sides else None)
+            for name, sums in found.items()
         }
 
     def perturbed(self, name: str, layers: Sequence[Layer]) -> Doubles:
@@ -167,7 +211,7 @@ class _Run:
         heads = [head.blob for head in self.heads]
         tops = {top: layer for layer in layers for top in layer.tops}
         before = Engine(self.net, self.threads)
-        rng = self._rng(name)
+        rng = self.rng(name)
         engines = []
         for _ in range(self.draws):
             noise = rng.standard_normal(weights.shape).astype(np.float32)
@@ -188,8 +232,63 @@ class _Run:
         value = 2 * divergence / (change / len(tops)) if change > 0 else 0.0
         return np.full(_outputs(layers[0]), value)
 
-    def _rng(self, name: str) -> np.random.Generator:
+    def rng(self, name: str) -> np.random.Generator:
+        """Return a generator of a name's own."""
         return np.random.default_rng([self.seed, zlib.crc32(name.encode())])
+
+
+def _fitting(net: Net, names: Collection[str], wanted: Collection[str]) -> list[str]:
+    """Return which of the wanted names have matrices that fit into MAX_BYTES together."""
+    room, fitting = MAX_BYTES, []
+    for name in wanted:
+        size = bytes_of_gram(net, name, False) if name in names else room + 1
+        if size <= room:
+            fitting.append(name)
+            room -= size
+    return fitting
+
+
+class _Side:
+    """The sum of Mᵀ M of a parameter; all its users' shares of one image's M come before `close`.
+
+    M has many rows: random sums of them, with signs s, give E[(sᵀ M)ᵀ (sᵀ M)] = Mᵀ M.
+    """
+
+    def __init__(self, net: Net, name: str, rng: np.random.Generator) -> None:
+        self.groups, self.columns = size_of_gram(net, name)
+        self.total: Doubles = np.zeros((self.groups, self.columns, self.columns))
+        self._rng = rng
+        self._signs: Array | None = None
+        self._sums: Array | None = None
+
+    def add(self, layer: Layer, x: Array, gradient: Array, images: int) -> None:
+        """Add what one layer does to M, of gradients (draws, *its top)."""
+        outputs = _outputs(layer) // self.groups
+        draws = len(gradient)
+        rows = gradient.reshape(draws, images, -1, self.groups, outputs, 1)
+        if layer.type != "InnerProduct":
+            rows = gradient.reshape(draws, images, 1, self.groups, outputs, -1)
+        rows = np.moveaxis(rows, 2, -1).reshape(draws, images, self.groups, outputs, -1)
+        if outputs > _SUMS:
+            if self._signs is None:
+                # Image by image, so that batches do not matter.
+                shape = (draws, self.groups, _SUMS, outputs)
+                signs = [self._rng.integers(0, 2, shape, np.int8) for _ in range(images)]
+                self._signs = (2 * np.stack(signs, axis=1) - 1).astype(np.float32)
+                self._signs /= np.float32(_SUMS**0.5)
+            rows = np.matmul(self._signs, rows)
+        # All draws see the same inputs: they are rows of one image.
+        rows = np.moveaxis(rows, 0, 2).reshape(images, self.groups, draws * rows.shape[3], -1)
+        sums = weight_gradients(layer, self.groups, self.columns, x, rows)
+        self._sums = sums if self._sums is None else self._sums + sums
+
+    def close(self) -> None:
+        """Take the products of what one batch gave."""
+        if self._sums is not None:
+            for group in range(self.groups):
+                columns = self._sums[:, group].reshape(-1, self.columns).T
+                self.total[group] += product(columns, columns)
+        self._signs = self._sums = None
 
 
 def _judged(net: Net) -> Net:

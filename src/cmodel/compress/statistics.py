@@ -51,7 +51,9 @@ class Statistics:
     cross : E[y xᵀ], float64 (G, K, K), where y is the same patch in the net as it was before the
         step; None where it was not asked for.
     sensitivity : of the net's output to each of the layer's, float64 (outputs,), as
-        `output_sensitivities` gives it; None where it was not asked for.
+        `fisher_information` gives it; None where it was not asked for.
+    fisher : of the weights' errors, its input side: float64 (G, K, K); None where it was not asked
+        for or could not be had.
     """
 
     count: int
@@ -59,6 +61,7 @@ class Statistics:
     mean: Doubles
     cross: Doubles | None = None
     sensitivity: Doubles | None = None
+    fisher: Doubles | None = None
 
 
 class Calibration:
@@ -279,14 +282,14 @@ def _add(entry: _Sum, layer: Layer, x: Array, y: Array, rng: np.random.Generator
     for found in blocks(layer, groups, columns, bottoms, rng):
         mine, others = found[0], found[-1]
         for group in range(groups):
-            entry.gram[group] += _product(mine[group], mine[group])
+            entry.gram[group] += product(mine[group], mine[group])
             if entry.cross is not None:
-                entry.cross[group] += _product(others[group], mine[group])
+                entry.cross[group] += product(others[group], mine[group])
         entry.mean += mine.sum(axis=2)
         entry.count += mine.shape[2]
 
 
-def _product(a: Array, b: Array) -> Array | Doubles:
+def product(a: Array, b: Array) -> Array | Doubles:
     """Return a bᵀ, in float32 where its range suffices: a block's sums are short enough for it."""
     with np.errstate(all="ignore"):
         product = a @ b.T

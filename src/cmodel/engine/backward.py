@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,6 +55,7 @@ class Gradients:
     heads : names of values to start from.
     wanted : names of values at which gradients are asked for.
     threads : how many threads share the work; None means all cores that the process may use.
+    read : names of more values that `forward` returns.
 
     Raises
     ------
@@ -62,12 +63,18 @@ class Gradients:
     """
 
     def __init__(
-        self, net: Net, heads: Sequence[str], wanted: Sequence[str], threads: int | None = None
+        self,
+        net: Net,
+        heads: Sequence[str],
+        wanted: Sequence[str],
+        threads: int | None = None,
+        read: Collection[str] = (),
     ) -> None:
         from cmodel.engine.gradients.registry import GRADIENTS, has_gradient
 
         self.net = unfolded(net)
         self.heads, self.wanted = tuple(heads), tuple(wanted)
+        self._read = tuple(read)
         self._engine = Engine(self.net, threads)
         self._shapes: tuple[object, Shapes] | None = None
         behind = set(wanted)
@@ -91,8 +98,8 @@ class Gradients:
             self._steps.append((layer, factory(layer, forms), needed))
 
     def forward(self, feed: Mapping[str, ArrayLike]) -> dict[str, Array]:
-        """Return the values of the heads and those that the backward passes read."""
-        blobs = dict.fromkeys(self.heads)
+        """Return the values of the heads, of `read`, and those that the backward passes read."""
+        blobs = dict.fromkeys((*self.heads, *self._read))
         for layer, step, _ in self._steps:
             blobs.update(dict.fromkeys(layer.bottoms if step.reads_bottoms else ()))
             blobs.update(dict.fromkeys(layer.tops if step.reads_tops else ()))

@@ -18,7 +18,7 @@ from cmodel.compress import (
     statistics,
 )
 from cmodel.compress.registry import GRAM, GRAM_AND_CROSS, GRAM_AND_SENSITIVITY
-from cmodel.compress.sensitivity import output_sensitivities
+from cmodel.compress.sensitivity import fisher_information
 from cmodel.compress.statistics import Calibration, gather
 from cmodel.errors import DataError, LimitError, RecipeError
 from cmodel.tensors import Dense
@@ -240,9 +240,9 @@ def test_sensitivities_are_those_of_the_net_before_the_steps(probe):
     net, x = filled(CONV), images(filled(CONV))
     told = []
     compress(net, parse_recipe(STEP + STEP, "r"), data=x, on_progress=told.append)
-    before = output_sensitivities(net, list(seen), Calibration(net, x))
+    before = fisher_information(net, list(seen), Calibration(net, x))
     assert list(seen) == ["conv1/0", "conv2/0", "conv3/0", "fc/0"]
-    assert all((seen[name].sensitivity == before[name]).all() for name in seen)
+    assert all((seen[name].sensitivity == before[name].outputs).all() for name in seen)
     assert sum(event.what == "sensitivities, 20 images" for event in told) == 1
 
 
