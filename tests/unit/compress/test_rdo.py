@@ -416,3 +416,37 @@ def test_the_knob_follows_the_sensitivity():
     assert find_method("quantize.rdo").needs(
         find_method("quantize.rdo").make_options({"knob": 0.5})
     ) == {"gram", "sensitivity"}
+
+
+def rdo_task(**options):
+    net = filled(CONV)
+    entry = find_method("quantize.rdo")
+    gram = mixed(1, 36)
+    inputs = Statistics(
+        1, gram, np.zeros((1, 36)), sensitivity=np.ones(4), fisher=gram[:, ::-1, ::-1]
+    )
+    layer = net.layer("conv1")
+    rng = np.random.default_rng(0)
+    form = net.parameters["conv1/0"]
+    return Task(layer, "conv1/0", form, entry.make_options(options), rng, inputs)
+
+
+def test_what_errors_cost_is_mixed_of_responses_and_fisher_information():
+    from cmodel.compress.methods.quantize_rdo import _cost
+
+    task = rdo_task()
+    gram, fisher = task.inputs.gram, task.inputs.fisher
+    assert (_cost(task) == gram).all()
+    other = fisher * (np.trace(gram[0]) / np.trace(fisher[0]))
+    assert np.allclose(_cost(rdo_task(fisher=1.0)), other)
+    assert np.allclose(_cost(rdo_task(fisher=0.25)), 0.75 * gram + 0.25 * other)
+    shrunk = _cost(rdo_task(shrink=0.4))
+    diagonal = np.eye(gram.shape[1], dtype=bool)
+    assert (shrunk[:, diagonal] == gram[:, diagonal]).all()
+    assert np.allclose(shrunk[:, ~diagonal], 0.6 * gram[:, ~diagonal])
+
+
+@pytest.mark.parametrize("name", ["fisher", "shrink"])
+def test_shares_are_between_0_and_1(name):
+    with pytest.raises(RecipeError, match=name):
+        rdo_task(**{name: 1.5})

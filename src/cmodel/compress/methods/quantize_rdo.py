@@ -17,6 +17,7 @@ from cmodel.compress.options import check_bool, check_choice, check_int, check_n
 from cmodel.compress.registry import (
     GRAM,
     GRAM_AND_CROSS,
+    GRAM_AND_FISHER,
     GRAM_AND_SENSITIVITY,
     Needs,
     Outcome,
@@ -49,6 +50,11 @@ class Options:
         its zeros.
     granularity : "tensor", or "channel": a scale for each output, fitted to its responses; with
         `knob` its step too follows the output's own sensitivity.
+    fisher : share of the Fisher information of the net's output in what errors cost, from 0 to 1;
+        the rest is that of the responses. Counts for convolutions: it knows that an error of a
+        weight acts at all positions at once.
+    shrink : how much less inputs are taken to depend on each other than they did on the images: all
+        but the diagonal of the matrix is multiplied by 1 - shrink (J. Schäfer, K. Strimmer 2005).
     correct : aim at the responses of the net before the step, from the inputs that the layer has
         with all layers before it quantized: a pass over the images for each layer.
     """
@@ -61,6 +67,8 @@ class Options:
     passes: int = 2
     trellis: bool = False
     granularity: str = "tensor"
+    fisher: float = 0.0
+    shrink: float = 0.0
     correct: bool = False
 
     def __post_init__(self) -> None:
@@ -72,6 +80,9 @@ class Options:
             check_number("knob", self.knob, 0, 1e6)
         check_number("rate_weight", self.rate_weight, 0, 1000)
         check_number("damp", self.damp, 0, 1)
+        for name in ("fisher", "shrink"):
+            if getattr(self, name) != 0:
+                check_number(name, getattr(self, name), 0, 1)
         check_bool("keep_zeros", self.keep_zeros)
         check_int("passes", self.passes, 1, 100)
         check_bool("trellis", self.trellis)
@@ -81,13 +92,15 @@ class Options:
 
 def _needs(options: Options) -> Needs:
     needs = GRAM if options.knob is None else GRAM_AND_SENSITIVITY
+    if options.fisher:
+        needs = GRAM_AND_FISHER
     return needs | GRAM_AND_CROSS if options.correct else needs
 
 
 @method("quantize.rdo", Options, needs=_needs)
 def quantize_rdo(task: Task[Options]) -> Outcome:
     """Quantize a Dense parameter, or a Sparse one of dense values."""
-    options, gram = task.options, task.inputs.gram
+    options, gram = task.options, _cost(task)
     weights = unquantized(task.form, task.name, "quantize.rdo")
     _check(task, options)
     rows = np.ascontiguousarray(to_rows(task.layer, weights))
@@ -126,6 +139,21 @@ def quantize_rdo(task: Task[Options]) -> Outcome:
     if options.trellis:
         return Outcome(Trellis(Dense(scales), indices), facts)
     return Outcome(_form(task.form, scales, indices), facts)
+
+
+def _cost(task: Task[Options]) -> Doubles:
+    """Return the matrices (G, K, K) whose quadratic forms say what errors of rows cost."""
+    options, gram, fisher = task.options, task.inputs.gram, task.inputs.fisher
+    if fisher is not None and options.fisher:
+        level, other = (float(np.einsum("gkk->", matrix)) for matrix in (gram, fisher))
+        if level and other:
+            gram = (1 - options.fisher) * gram + options.fisher * (level / other) * fisher
+    if not options.shrink:
+        return gram
+    shrunk: Doubles = (1 - options.shrink) * gram
+    diagonal = np.arange(gram.shape[1])
+    shrunk[:, diagonal, diagonal] = gram[:, diagonal, diagonal]
+    return shrunk
 
 
 def _corrected(rows: FloatArray, inputs: Statistics, damp: float) -> FloatArray:
