@@ -168,7 +168,7 @@ def add_calibration_options(parser: argparse.ArgumentParser) -> None:
         "--calib", metavar="SOURCE", help="images for methods that need some; never those of --data"
     )
     group.add_argument(
-        "--calib-images", type=positive, default=500, metavar="N", help="of them (default 500)"
+        "--calib-images", type=positive, default=1000, metavar="N", help="of them (default 1000)"
     )
 
 

@@ -24,7 +24,7 @@ DEFAULT_LOSS = 0.5
 # Shares of the images. A size needs no images to decide by, so that all but the report's calibrate.
 CALIBRATE, SELECT = 0.4, 0.36
 CALIBRATE_FOR_SIZE = 0.8
-MAX_CALIBRATE = 500
+MAX_CALIBRATE = 1000
 
 
 class TargetMissed(CheckFailed):
@@ -188,7 +188,7 @@ def facts_of(found: Found, goal: Goal) -> dict[str, Any]:
         "goal": {key: value for key, value in vars(goal).items() if value is not None},
         "reached": found.reached,
         "knob": found.best.knob,
-        "corrected": found.best.correct,
+        "changes": dict(found.best.changes),
         "attempts": [
             {
                 "knob": trial.knob,

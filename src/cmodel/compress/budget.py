@@ -16,6 +16,7 @@ import glob
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from math import exp, inf, isfinite, log, sqrt
 from typing import Any, cast
 
@@ -44,8 +45,11 @@ NEAR = 1.03
 MAX_TRIALS = 9
 # Trials of a refinement, which starts near its end.
 FEW_TRIALS = 4
-# With corrected responses the knob may be so much larger.
-CORRECTED = 1.15
+# Options of the recipe's steps that pay on some nets and cost on others: tried one after the other.
+SHRUNK = {"shrink": 0.05}
+CORRECTED = {"correct": True}
+# How log(KL) falls with log(bytes), and how much less of it makes a change of options worth while.
+FALL, WORTH = 3.0, 0.02
 # A secant leaves what was tried by no more than this, in log(knob).
 REACH = log(8)
 # Where only one side of the target is known and the secant points back: a step by this factor.
@@ -134,11 +138,14 @@ class Judge:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """A point of the curve. `comparison` is None where nothing judges."""
+    """A point of the curve. `comparison` is None where nothing judges.
+
+    knob, factors, changes : see `with_knob`.
+    """
 
     knob: float
     factors: Mapping[str, float]
-    correct: bool
+    changes: Mapping[str, Any]
     net: Net
     bytes: int
     comparison: Comparison | None
@@ -180,18 +187,16 @@ def with_knob(
     recipe: Recipe,
     knob: float,
     factors: Mapping[str, float] | None = None,
-    correct: bool = False,
+    changes: Mapping[str, Any] | None = None,
 ) -> Recipe:
     """Return the recipe with its knob set: for some layers (by key) times a factor of their own.
 
-    correct : see the option of `quantize.rdo`; false leaves it as the recipe has it.
+    changes : more options of `quantize.rdo` to set in the steps that have the knob.
     """
     steps = []
     for step in recipe.source["step"]:
         if step["method"] == KNOB_METHOD and "knob" in step:
-            step = {**step, "knob": knob}
-            if correct:
-                step["correct"] = True
+            step = {**step, "knob": knob, **(changes or {})}
             if factors:
                 by_name = {key: dict(values) for key, values in step.get("name", {}).items()}
                 for key, factor in factors.items():
@@ -242,11 +247,16 @@ def search(
         factors = run.shares(best)
         if factors:
             best = run.better(best, run.bisect(factors, best.knob, most=FEW_TRIALS))
+        best = run.changed(best, SHRUNK)
         if any(layer.type == "Eltwise" for layer in net.layers):
             # What is added to a shortcut is best fitted to what the shortcut has become. Each layer
             # takes a pass over the images, so that this is not done where it gains little.
-            again = run.bisect(best.factors, best.knob * CORRECTED, correct=True, most=FEW_TRIALS)
-            best = run.better(best, again)
+            best = run.changed(best, CORRECTED)
+    # What later trials tell of the losses of earlier ones may change which of them meet the goal.
+    best = run.best(run.trials)
+    if not run.meets(best) and len(run.trials) > MAX_TRIALS:
+        run.refine(best, FEW_TRIALS)
+        best = run.best(run.trials)
     return Found(best, run.meets(best), run.trials)
 
 
@@ -263,7 +273,9 @@ class _Search:
     on_progress: Callable[[Progress], None] | None
     trials: list[Trial] = field(default_factory=list)
 
-    def attempt(self, knob: float, factors: Mapping[str, float], correct: bool) -> Trial:
+    def attempt(
+        self, knob: float, factors: Mapping[str, float], changes: Mapping[str, Any]
+    ) -> Trial:
         """Measure a point."""
         number = len(self.trials) + 1
         tell = self.on_progress
@@ -272,7 +284,7 @@ class _Search:
             if tell is not None:
                 tell(replace(event, what=f"attempt {number}: {event.what}"))
 
-        recipe = with_knob(self.recipe, knob, factors, correct)
+        recipe = with_knob(self.recipe, knob, factors, changes)
         packed = apply_recipe(
             self.net,
             recipe,
@@ -283,7 +295,7 @@ class _Search:
         )
         size = container.write_to(cast(Any, _Counter()), packed, level=self.level)
         comparison = None if self.judge is None else self.judge(packed)
-        trial = Trial(knob, factors, correct, packed, size, comparison)
+        trial = Trial(knob, factors, changes, packed, size, comparison)
         self.trials.append(trial)
         return trial
 
@@ -291,27 +303,41 @@ class _Search:
         self,
         factors: Mapping[str, float],
         start: float,
-        correct: bool = False,
+        changes: Mapping[str, Any] | None = None,
         most: int = MAX_TRIALS,
     ) -> Trial:
         """Return the best of `most` trials: a secant in logarithms, kept in a bracket."""
-        mine: list[Trial] = []
+        return self.refine(self.attempt(start, factors, changes or {}), most - 1)
+
+    def refine(self, first: Trial, more: int) -> Trial:
+        """Return the best of a trial and at most `more` more with the same factors and changes."""
+        mine = [first]
         # In x = log(knob) for a loss and its negative for a size, the goal holds up to some x.
         sign = -1.0 if self.goal.size is not None else 1.0
         ends = sorted((sign * log(LEAST), sign * log(MOST)))
-        x = sign * log(start)
-        while len(mine) < most:
-            mine.append(self.attempt(exp(sign * x), factors, correct))
+        x = sign * log(first.knob)
+        while len(mine) <= more:
             points = sorted((sign * log(t.knob), self._excess(t)) for t in mine)
             low = max((u for u, excess in points if excess <= 0), default=ends[0])
             high = min((u for u, excess in points if excess > 0 and u > low), default=ends[1])
             if self._is_close(mine) or high - low < log(NEAR) or x in ends:
                 break
             x = self._next(points, low, high, ends)
-        best = mine[0]
-        for trial in mine[1:]:
-            best = self.better(best, trial)
-        return best
+            mine.append(self.attempt(exp(sign * x), first.factors, first.changes))
+        return self.best(mine)
+
+    def best(self, trials: Sequence[Trial]) -> Trial:
+        """Return the trial to prefer to all others."""
+        return reduce(self.better, trials)
+
+    def changed(self, best: Trial, more: Mapping[str, Any]) -> Trial:
+        """Return the best trial with more options set, or `best` where they do not pay."""
+        trial = self.attempt(best.knob, best.factors, {**best.changes, **more})
+        gain = _log(best.judged.kl / trial.judged.kl) if trial.judged.kl else inf
+        gain += FALL * log(best.bytes / trial.bytes)
+        if not gain > WORTH:
+            return best
+        return self.better(best, self.refine(trial, FEW_TRIALS - 1))
 
     def better(self, one: Trial, two: Trial) -> Trial:
         """Return the trial to prefer: one that meets the goal, then the fewer bytes or less KL."""

@@ -111,7 +111,9 @@ def test_the_knob_goes_into_every_step_and_layers_get_their_factors():
         {"method": "cast.half", "select": {"kind": "biases"}},
         {"method": "quantize.rdo", "knob": 1.0, "name": {"b": {"damp": 0.5}}},
     ]
-    recipe = budget.with_knob(recipe_of({"step": steps}, "r"), 0.5, {"a[1]": 2.0, "b": 4.0}, True)
+    recipe = budget.with_knob(
+        recipe_of({"step": steps}, "r"), 0.5, {"a[1]": 2.0, "b": 4.0}, {"correct": True}
+    )
     step = recipe.source["step"][1]
     assert step["knob"] == 0.5
     assert step["correct"]
