@@ -9,19 +9,22 @@ them, with a reason.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cmodel.compress.surgery import form_of
+from cmodel.compress.values import unquantized
 from cmodel.errors import RecipeError
 from cmodel.net import INPUT_TYPES, Layer, Net, Shape, infer_shapes
 from cmodel.net.shapes.concat import concat_axis
 from cmodel.net.shapes.convolution import convolution_groups
 from cmodel.net.shapes.rule import canonical_axis
 from cmodel.proto import caffe_pb2
+from cmodel.tensors import Dense, Sparse
 
 Numbers = NDArray[np.int64]
 
@@ -340,6 +343,32 @@ def shrink(net: Net, channels: Channels, removed: set[int], take: Take) -> None:
                     layer.param.convolution_param.group = count
         if layer.key in channels.slices:
             _cut(layer, kept(channels.slices[layer.key], channels, removed))
+
+
+def taking(method: str) -> Take:
+    """Return what keeps a part of a parameter, Dense or pruned, for `shrink`; errors name `method`.
+
+    It raises RecipeError where the parameter is quantized, or pruned in blocks.
+    """
+
+    def take(net: Net, name: str, axis: int, mask: NDArray[np.bool_]) -> None:
+        form = form_of(net, name)
+        part = np.compress(mask, unquantized(form, name, method), axis=axis)
+        if not isinstance(form, Sparse):
+            net.parameters[name] = Dense(part)
+            return
+        if form.block != (1, 1):
+            raise RecipeError(
+                f"`{method}`: the blocks of `{name}` would no longer fit",
+                hint="put the step before `prune.block`",
+            )
+        positions = np.flatnonzero(part).astype(np.int64)
+        values = Dense(part.reshape(-1)[positions])
+        net.parameters[name] = replace(
+            form, dense_shape=part.shape, positions=positions, values=values
+        )
+
+    return take
 
 
 def _cut(layer: Layer, mask: NDArray[np.bool_]) -> None:

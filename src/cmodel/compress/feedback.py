@@ -27,6 +27,7 @@ from scipy import linalg
 from cmodel import _rdo
 from cmodel.blas import limit_threads
 from cmodel.compress.matrix import Doubles, damped
+from cmodel.compress.supports import Supports
 from cmodel.tensors import FloatArray
 from cmodel.tensors.trellis import NEXT, QUANTIZER
 
@@ -60,11 +61,13 @@ class Factor:
     weights : float32 (G, K), 1 / the diagonal of U: its square is what an error of 1 costs. The
         Gram matrix is scaled so that the mean of that is 1.
     order : intp (K,), which column of the matrix the factor's columns are; None for the given one.
+    scale : what the Cholesky factor was multiplied by.
     """
 
     upper: FloatArray
     weights: FloatArray
     order: NDArray[np.intp] | None = None
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +106,7 @@ def factorize(gram: Doubles, damp: float, *, ordered: bool = False) -> Factor:
     weights = 1 / np.diagonal(upper, axis1=1, axis2=2).astype(np.float64)
     scale = np.sqrt(np.square(weights).mean()) if weights.size else 1.0
     upper *= np.float32(scale)
-    return Factor(upper, (weights / scale).astype(np.float32), order)
+    return Factor(upper, (weights / scale).astype(np.float32), order, float(scale))
 
 
 def quantize(
@@ -114,18 +117,21 @@ def quantize(
     rate_weight: float,
     passes: int = 2,
     trellis: bool = False,
-    keep: NDArray[np.bool_] | None = None,
+    supports: Supports | None = None,
     threads: int = 1,
 ) -> Quantized:
     """Return indices for rows (G, R, K) on grids of `steps`: one, or (G * R,) for the rows.
 
     A bit may cost `rate_weight` times the error of one step in a mean column. The value of an index
-    k is step * k; with a trellis step / 2 * v(k), see `cmodel.tensors.trellis`. Where `keep` is
-    false, the index is 0. Code lengths are measured anew before each pass.
+    k is step * k; with a trellis step / 2 * v(k), see `cmodel.tensors.trellis`. What `supports` do
+    not keep gets the index 0. Code lengths are measured anew before each pass.
     """
-    groups, height, width = rows.shape
+    groups, height, _ = rows.shape
     if not rows.size:
         return Quantized(np.zeros(rows.shape, np.int16), 0.0)
+    keep = None
+    if supports is not None:
+        rows, keep = supports.project(rows), supports.keep
     if factor.order is not None:
         if trellis:
             raise ValueError("a trellis takes the columns in their order")
@@ -136,7 +142,6 @@ def quantize(
     if trellis:
         units = 2 * units
     table = (NEXT, QUANTIZER) if trellis else (_PARITIES, np.zeros_like(QUANTIZER))
-    flags = None if keep is None else np.ascontiguousarray(keep, np.uint8)
     price = rate_weight * (4 if trellis else 1)
     indices = np.zeros(rows.shape, np.int16)
     for number in range(passes):
@@ -144,28 +149,41 @@ def quantize(
         if number == 0:
             np.rint(values / (2 if trellis else 1), out=values).clip(-TOP, TOP, out=values)
             indices[...] = values
-            if flags is not None:
-                indices *= flags != 0
+            if keep is not None:
+                indices *= keep
             values = rows * units
         code = _Code(indices, trellis and number > 0)
-        with limit_threads(1):
-            indices = _rdo.quantize(
-                values,
-                factor.upper,
-                factor.weights,
-                (price * code.lengths).astype(np.float32),
-                code.row_levels,
-                code.column_levels,
-                table,
-                flags,
-                min(_BLOCK, width),
-                min(_OVERLAP, width - 1),
-                threads,
-            )
+        costs = (price * code.lengths).astype(np.float32)
+        indices = _search(values, factor, costs, code, table, supports, threads)
     bits = _Code(indices, trellis).bits
     if factor.order is not None:
         indices = indices.take(np.argsort(factor.order), axis=2)
     return Quantized(indices, bits)
+
+
+def _search(
+    values: FloatArray,
+    factor: Factor,
+    costs: FloatArray,
+    code: _Code,
+    table: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+    supports: Supports | None,
+    threads: int,
+) -> Indices:
+    """Return the indices of values (G, R, K); with supports, each row's by a factor of its own."""
+    block, overlap = min(_BLOCK, values.shape[2]), min(_OVERLAP, values.shape[2] - 1)
+    given = code.row_levels, code.column_levels, table
+    if supports is None:
+        matrices = factor.upper, factor.weights, costs
+        with limit_threads(1):
+            return _rdo.quantize(values, *matrices, *given, None, block, overlap, threads)
+
+    def one(row: int, values: FloatArray, upper: FloatArray, weights: FloatArray) -> Indices:
+        levels = code.row_levels[row : row + 1], code.column_levels
+        kept = (weights != 0).astype(np.uint8)[None]
+        return _rdo.quantize(values, upper, weights, costs, *levels, table, kept, block, overlap)
+
+    return supports.search(values, factor.order, one, threads)
 
 
 def path_quantizers(indices: Indices) -> NDArray[np.uint8]:

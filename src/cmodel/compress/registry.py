@@ -185,6 +185,7 @@ MODULES = {
     "lossless.best": "cmodel.compress.methods.lossless_best",
     "mean.image": "cmodel.compress.methods.mean_image",
     "prune.block": "cmodel.compress.methods.prune_block",
+    "prune.dead": "cmodel.compress.methods.prune_dead",
     "prune.magnitude": "cmodel.compress.methods.prune_magnitude",
     "prune.obs": "cmodel.compress.methods.prune_obs",
     "prune.structured": "cmodel.compress.methods.prune_structured",

@@ -10,6 +10,7 @@ from tests.unit.compress.nets import CONV, apply, distance, filled, images, run
 from cmodel import _rdo
 from cmodel.compress import Statistics, Task, feedback, find_method
 from cmodel.compress.methods.quantize_uniform import entropy
+from cmodel.compress.supports import Supports
 from cmodel.errors import RecipeError
 from cmodel.tensors import Dense, Linear, Sparse, Trellis
 from cmodel.tensors.trellis import NEXT, QUANTIZER, levels
@@ -302,8 +303,48 @@ def test_zeros_stay(sparse):
     if sparse:
         assert isinstance(outcome.form, Sparse)
         assert (outcome.form.values.to_dense() != 0).all()
-    filled_in = use(weights, step=0.4).form.to_dense()
+    filled_in = use(weights, step=0.4, keep_zeros=False).form.to_dense()
     assert filled_in[weights == 0].any()
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.07, False), (0.3, True)])
+def test_zeros_of_pruned_tensors_stay_by_themselves(share, kept):
+    weights = values(20, 30)
+    weights[np.random.default_rng(1).random(weights.shape) < share] = 0
+    filled_in = use(weights, step=0.2, rate_weight=1e-6).form.to_dense()[weights == 0]
+    assert filled_in.any() != kept
+
+
+def test_feedback_stays_in_the_columns_of_a_row():
+    """Masked rows answer as well as without their masked columns, and better than rounded ones."""
+    weights, gram = values(40, 60), mixed(1, 60)
+    kept = np.flatnonzero(np.random.default_rng(1).random(60) < 0.4)
+    weights[:, np.setdiff1d(np.arange(60), kept)] = 0
+    options = {"step": 0.5, "rate_weight": 1e-6, "damp": 1e-6}
+    masked = use(weights, gram=gram, **options)
+    dense = masked.form.to_dense()
+    assert not dense[weights == 0].any()
+    part = {"gram": np.ascontiguousarray(gram[:, kept[:, None], kept]), **options}
+    part["step"] *= weights.std() / weights[:, kept].std()
+    alone = use(weights[:, kept], **part)
+    assert masked.facts["response_error"] < 1.05 * alone.facts["response_error"]
+    rounded = masked.facts["step"] * np.rint(weights / masked.facts["step"])
+    errors = [_response(gram, weights[None], other[None]) for other in (dense, rounded)]
+    assert errors[0] < 0.5 * errors[1]
+
+
+def test_rows_without_their_lost_columns_answer_as_near_as_can_be():
+    rows, gram = values(6, 20)[None], mixed(1, 20)
+    keep = np.random.default_rng(1).random(rows.shape) < 0.5
+    keep[0, 2] = False
+    supports = Supports.of(gram, 1e-9, keep, 1.0)
+    found = supports.project(rows)
+    assert not found[~keep].any()
+    for row in range(6):
+        kept = np.flatnonzero(keep[0, row])
+        # The error is orthogonal to what the row may use.
+        assert np.abs((rows - found)[0, row] @ gram[0][:, kept]).max(initial=0) < 1e-4
+    assert (supports.project(found) == found).all()
 
 
 def test_blocks_stay():
@@ -365,6 +406,7 @@ def test_groups_of_a_convolution(groups):
         {"rate_weight": -1},
         {"damp": 2},
         {"keep_zeros": 1},
+        {"keep_zeros": "yes"},
         {"trellis": 1},
         {"knob": 0},
         {"knob": 1.0, "step": 1.0},

@@ -9,19 +9,18 @@ Efficient Convolutional Networks through Network Slimming", 2017, section 3.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmodel.compress.channels import Channels, Numbers, channels_of, shrink
+from cmodel.compress.channels import Channels, Numbers, channels_of, shrink, taking
 from cmodel.compress.options import check_choice, check_number
 from cmodel.compress.registry import Facts, RewriteTask, Rewritten, rewrite
 from cmodel.compress.surgery import form_of
 from cmodel.compress.values import unquantized
 from cmodel.errors import RecipeError
 from cmodel.net import Layer, Net
-from cmodel.tensors import Dense, Sparse
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def prune_structured(task: RewriteTask[Options]) -> Rewritten:
             "`prune.structured` can shrink none of the selected layers",
             notes=[f"{name}: {reason}" for name, reason in kept.items()],
         )
-    shrink(net, channels, removed, _take)
+    shrink(net, channels, removed, taking("prune.structured"))
     facts.update({name: {"unchanged": reason} for name, reason in kept.items()})
     return Rewritten(net, facts)
 
@@ -114,20 +113,3 @@ def _scores(
 
 def _own(layer: Layer) -> bool:
     return len(layer.bottoms) == 1 and bool(layer.parameters)
-
-
-def _take(net: Net, name: str, axis: int, mask: NDArray[np.bool_]) -> None:
-    """Keep part of an axis of a parameter, Dense or pruned."""
-    form = form_of(net, name)
-    part = np.compress(mask, unquantized(form, name, "prune.structured"), axis=axis)
-    if not isinstance(form, Sparse):
-        net.parameters[name] = Dense(part)
-        return
-    if form.block != (1, 1):
-        raise RecipeError(
-            f"`prune.structured`: the blocks of `{name}` would no longer fit",
-            hint="put the step before `prune.block`",
-        )
-    positions = np.flatnonzero(part).astype(np.int64)
-    values = Dense(part.reshape(-1)[positions])
-    net.parameters[name] = replace(form, dense_shape=part.shape, positions=positions, values=values)

@@ -25,6 +25,7 @@ from cmodel.compress.registry import (
     method,
 )
 from cmodel.compress.statistics import Statistics
+from cmodel.compress.supports import Supports
 from cmodel.compress.values import unquantized
 from cmodel.errors import RecipeError
 from cmodel.net import Layer
@@ -33,6 +34,8 @@ from cmodel.tensors.trellis import levels
 
 # Of the mean sensitivity, added to each output's where each has a step.
 _FLOOR = 0.02
+# The least part of zeros in a tensor that was pruned.
+_PRUNED = 0.1
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class Options:
         inputs): one number makes all layers' errors cost the same.
     rate_weight : error that a bit may cost, in squared steps of a mean input.
     damp : this times the mean input energy is added to that of every input.
-    keep_zeros : whether zeros of a Dense form stay; those of a Sparse one always do.
+    keep_zeros : whether zeros of a Dense form stay; those of a Sparse one always do. "auto": where
+        they are at least a tenth of the tensor. So many are there because somebody pruned it.
     passes : how often all indices are chosen; the code lengths are those of the pass before.
     trellis : dependent quantization: less error for the same bits. A Sparse form becomes one of all
         its zeros.
@@ -63,7 +67,7 @@ class Options:
     knob: float | None = None
     rate_weight: float = 0.1
     damp: float = 0.01
-    keep_zeros: bool = False
+    keep_zeros: bool | str = "auto"
     passes: int = 2
     trellis: bool = False
     granularity: str = "tensor"
@@ -83,7 +87,8 @@ class Options:
         for name in ("fisher", "shrink"):
             if getattr(self, name) != 0:
                 check_number(name, getattr(self, name), 0, 1)
-        check_bool("keep_zeros", self.keep_zeros)
+        if self.keep_zeros != "auto":
+            check_bool("keep_zeros", self.keep_zeros)
         check_int("passes", self.passes, 1, 100)
         check_bool("trellis", self.trellis)
         check_bool("correct", self.correct)
@@ -104,17 +109,18 @@ def quantize_rdo(task: Task[Options]) -> Outcome:
     weights = unquantized(task.form, task.name, "quantize.rdo")
     _check(task, options)
     rows = np.ascontiguousarray(to_rows(task.layer, weights))
-    steps = _at_least(_steps(task, rows), rows)
+    steps, keep = _at_least(_steps(task, rows), rows), _kept(task, rows)
     if options.correct:
         rows = _corrected(rows, task.inputs, options.damp)
+    factor = feedback.factorize(gram, options.damp, ordered=not options.trellis)
     quantized = feedback.quantize(
         rows,
-        feedback.factorize(gram, options.damp, ordered=not options.trellis),
+        factor,
         steps,
         rate_weight=options.rate_weight,
         passes=options.passes,
         trellis=options.trellis,
-        keep=_kept(task, rows),
+        supports=None if keep is None else Supports.of(gram, options.damp, keep, factor.scale),
         threads=task.threads,
     )
     values: NDArray[np.generic] = quantized.indices
@@ -229,7 +235,10 @@ def _kept(task: Task[Options], rows: FloatArray) -> NDArray[np.bool_] | None:
         ones = Dense(np.ones(form.values.shape, np.float32))
         stored = Sparse(form.shape, form.positions, ones, form.block)
         return np.ascontiguousarray(to_rows(task.layer, stored.to_dense()) != 0)
-    return rows != 0 if task.options.keep_zeros else None
+    keep = task.options.keep_zeros
+    if keep == "auto":
+        keep = bool(np.count_nonzero(rows) <= (1 - _PRUNED) * rows.size)
+    return rows != 0 if keep else None
 
 
 def _of_shape(layer: Layer, indices: feedback.Indices, weights: FloatArray) -> IntArray:
