@@ -27,6 +27,7 @@ from cmodel.compress.registry import (
 from cmodel.compress.statistics import Statistics
 from cmodel.compress.supports import Supports
 from cmodel.compress.values import unquantized
+from cmodel.container import size_of_form
 from cmodel.errors import RecipeError
 from cmodel.net import Layer
 from cmodel.tensors import Dense, FloatArray, Form, IntArray, Linear, Sparse, Trellis
@@ -34,6 +35,8 @@ from cmodel.tensors.trellis import levels
 
 # Of the mean sensitivity, added to each output's where each has a step.
 _FLOOR = 0.02
+# Prices of a bit; a higher one is better spent on a coarser grid, see docs/concepts/rdo.md.
+_RATE, _TRELLIS_RATE = 0.1, 0.002
 # The least part of zeros in a tensor that was pruned.
 _PRUNED = 0.1
 
@@ -45,13 +48,16 @@ class Options:
     step : of the grid, in standard deviations of the layer's weights; 0.2 where no knob is given.
     knob : the step is this over the root of (mean sensitivity of the outputs * mean energy of the
         inputs): one number makes all layers' errors cost the same.
-    rate_weight : error that a bit may cost, in squared steps of a mean input.
+    rate_weight : error that a bit may cost, in squared steps of a mean input; None is 0.1, and
+        0.002 with a trellis.
     damp : this times the mean input energy is added to that of every input.
     keep_zeros : whether zeros of a Dense form stay; those of a Sparse one always do. "auto": where
         they are at least a tenth of the tensor. So many are there because somebody pruned it.
     passes : how often all indices are chosen; the code lengths are those of the pass before.
     trellis : dependent quantization: less error for the same bits. A Sparse form becomes one of all
-        its zeros.
+        its zeros. "auto": where it can be and no zeros stay, because between many of them its two
+        grids gain nothing; what is Sparse then becomes one of all its zeros where that takes fewer
+        bytes.
     granularity : "tensor", or "channel": a scale for each output, fitted to its responses; with
         `knob` its step too follows the output's own sensitivity.
     fisher : share of the Fisher information of the net's output in what errors cost, from 0 to 1;
@@ -65,11 +71,11 @@ class Options:
 
     step: float | None = None
     knob: float | None = None
-    rate_weight: float = 0.1
+    rate_weight: float | None = None
     damp: float = 0.01
     keep_zeros: bool | str = "auto"
     passes: int = 2
-    trellis: bool = False
+    trellis: bool | str = False
     granularity: str = "tensor"
     fisher: float = 0.0
     shrink: float = 0.0
@@ -82,7 +88,8 @@ class Options:
             check_number("step", self.step, 0, 100)
         if self.knob is not None:
             check_number("knob", self.knob, 0, 1e6)
-        check_number("rate_weight", self.rate_weight, 0, 1000)
+        if self.rate_weight is not None:
+            check_number("rate_weight", self.rate_weight, 0, 1000)
         check_number("damp", self.damp, 0, 1)
         for name in ("fisher", "shrink"):
             if getattr(self, name) != 0:
@@ -90,7 +97,8 @@ class Options:
         if self.keep_zeros != "auto":
             check_bool("keep_zeros", self.keep_zeros)
         check_int("passes", self.passes, 1, 100)
-        check_bool("trellis", self.trellis)
+        if self.trellis != "auto":
+            check_bool("trellis", self.trellis)
         check_bool("correct", self.correct)
         check_choice("granularity", self.granularity, ("tensor", "channel"))
 
@@ -110,21 +118,25 @@ def quantize_rdo(task: Task[Options]) -> Outcome:
     _check(task, options)
     rows = np.ascontiguousarray(to_rows(task.layer, weights))
     steps, keep = _at_least(_steps(task, rows), rows), _kept(task, rows)
+    trellis = options.trellis is True
+    if options.trellis == "auto":
+        trellis = keep is None and not _is_transposed(task.layer)
+    weight = options.rate_weight or (_TRELLIS_RATE if trellis else _RATE)
     if options.correct:
         rows = _corrected(rows, task.inputs, options.damp)
-    factor = feedback.factorize(gram, options.damp, ordered=not options.trellis)
+    factor = feedback.factorize(gram, options.damp, ordered=not trellis)
     quantized = feedback.quantize(
         rows,
         factor,
         steps,
-        rate_weight=options.rate_weight,
+        rate_weight=weight,
         passes=options.passes,
-        trellis=options.trellis,
+        trellis=trellis,
         supports=None if keep is None else Supports.of(gram, options.damp, keep, factor.scale),
         threads=task.threads,
     )
     values: NDArray[np.generic] = quantized.indices
-    if options.trellis:
+    if trellis:
         matrix = quantized.indices.reshape(-1, rows.shape[2])
         values, steps = levels(matrix).reshape(rows.shape), steps / 2
     # In steps, so that no size of the weights is too large to be squared.
@@ -142,9 +154,12 @@ def quantize_rdo(task: Task[Options]) -> Outcome:
         "density": np.count_nonzero(indices) / max(indices.size, 1),
         "response_error": error,
     }
-    if options.trellis:
+    if trellis:
         return Outcome(Trellis(Dense(scales), indices), facts)
-    return Outcome(_form(task.form, scales, indices), facts)
+    form = _form(task.form, scales, indices)
+    if options.trellis == "auto" and isinstance(form, Sparse):
+        form = min((form, _dense(scales, indices)), key=size_of_form)
+    return Outcome(form, facts)
 
 
 def _cost(task: Task[Options]) -> Doubles:
@@ -181,18 +196,24 @@ def _corrected(rows: FloatArray, inputs: Statistics, damp: float) -> FloatArray:
 
 
 def _check(task: Task[Options], options: Options) -> None:
-    layer = task.layer
-    transposed = layer.type == "InnerProduct" and layer.param.inner_product_param.transpose
-    if transposed and (options.trellis or options.granularity == "channel"):
+    if _is_transposed(task.layer) and (options.trellis is True or options.granularity == "channel"):
         raise RecipeError(
             f"`quantize.rdo`: the outputs of `{task.name}` are no rows: it is transposed",
             hint='set granularity = "tensor" and trellis = false for this layer',
         )
-    if isinstance(task.form, Sparse) and options.granularity == "channel" and not options.trellis:
+    if (
+        isinstance(task.form, Sparse)
+        and options.granularity == "channel"
+        and options.trellis is not True
+    ):
         raise RecipeError(
             f"`quantize.rdo`: `{task.name}` has no scale for each output: it is stored sparsely",
             hint='set granularity = "tensor" for this layer',
         )
+
+
+def _is_transposed(layer: Layer) -> bool:
+    return layer.type == "InnerProduct" and bool(layer.param.inner_product_param.transpose)
 
 
 def _steps(task: Task[Options], rows: FloatArray) -> Doubles:
@@ -249,9 +270,8 @@ def _of_shape(layer: Layer, indices: feedback.Indices, weights: FloatArray) -> I
 
 
 def _form(form: Form, scales: FloatArray, indices: IntArray) -> Form:
-    zeros = np.zeros(scales.shape, np.int32)
     if not isinstance(form, Sparse):
-        return Linear(Dense(scales), zeros, indices)
+        return _dense(scales, indices)
     height, width = form.block
     if form.block == (1, 1):
         # Zeros that the rate was worth are no longer stored.
@@ -262,4 +282,8 @@ def _form(form: Form, scales: FloatArray, indices: IntArray) -> Form:
         grid = indices.reshape(len(indices) // height, height, columns // width, width)
         row, column = np.divmod(positions, columns // width)
         values = grid.transpose(0, 2, 1, 3)[row, column].reshape(-1)
-    return Sparse(form.shape, positions, Linear(Dense(scales), zeros, values), form.block)
+    return Sparse(form.shape, positions, _dense(scales, values), form.block)
+
+
+def _dense(scales: FloatArray, indices: IntArray) -> Form:
+    return Linear(Dense(scales), np.zeros(scales.shape, np.int32), indices)
