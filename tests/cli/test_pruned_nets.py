@@ -23,7 +23,7 @@ def test_pruned_nets_become_small_and_keep_their_masks(
 ):
     model, mnist = shared_data / "data" / "models" / folder, shared_data / "data" / "mnist"
     files = model / "deploy.prototxt", model / f"{weights}.caffemodel"
-    images = "--data", mnist / "train-images-idx3-ubyte.gz", "--limit", 1000
+    images = "--data", mnist / "train-images-idx3-ubyte.gz", "--limit", 4000
     out = tmp_path / "x.cmodel"
     target = "--size", size, "--scale", 1 / 256
     assert run("pack", *files, "-o", out, *target, *images).status == 0
