@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,22 +13,18 @@ from cmodel.cli.options import (
     add_data_options,
     add_state_options,
     add_transform_options,
-    batch_of,
     byte_size,
-    one_blob,
-    refuse_transform,
-    source_of,
     transform_of,
 )
+from cmodel.cli.pack_images import PackImages
 from cmodel.cli.terminal import Terminal, bytes_text, table
-from cmodel.errors import CheckFailed, DataError, UsageError, WeightsError
+from cmodel.errors import CheckFailed, DataError, WeightsError
 from cmodel.files import refuse_existing
 
 if TYPE_CHECKING:
-    from cmodel.compress import Goal, Judge, Progress
-    from cmodel.data import FloatArray, Inputs
+    from cmodel.compress import Cache, Goal, Progress
     from cmodel.evaluate import Comparison
-    from cmodel.net import InputTransform, Net
+    from cmodel.net import Net
 
 HELP = "compress a Caffe model into a .cmodel"
 EXAMPLES = """\
@@ -39,8 +34,6 @@ EXAMPLES = """\
       --scale 0.00390625 --data t10k-images-idx3-ubyte.gz"""
 
 LATE = "weights"
-# Most bytes of prepared images that are kept for a search, for calibrating and for judging each.
-MAX_HELD = 512 << 20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -100,6 +93,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_transform_options(parser)
     add_data_options(parser)
     add_calibration_options(parser)
+    cache = parser.add_argument_group(
+        "cache", "statistics that took more than a second to gather serve later runs"
+    ).add_mutually_exclusive_group()
+    cache.add_argument(
+        "--cache",
+        metavar="DIR",
+        type=Path,
+        help="folder to keep them in (default: WEIGHTS.cmodel-cache), at most 1 GiB",
+    )
+    cache.add_argument("--no-cache", action="store_true", help="keep none, and use none")
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
@@ -127,29 +130,28 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     if args.class_names:
         net.labels = read_lines(args.class_names)
     check_fit(net)
-    images = _Images(args, net, transform, _goal(args, net, stated is None))
+    images = PackImages(args, net, transform, _goal(args, net, stated is None))
     found = None
     with terminal.progress("compressing") as update:
 
         def tell(event: Progress) -> None:
             update(event.done, event.total, event.what)
 
-        if images.goal is None:
-            packed = apply_recipe(
-                net, recipe, data=images.calibrate, seed=args.seed, on_progress=tell
-            )
+        calibration = images.calibration(_cache(args, terminal))
+        if images.goal is None or calibration is None:
+            packed = apply_recipe(net, recipe, data=calibration, seed=args.seed, on_progress=tell)
         else:
             found = search(
                 net,
                 recipe,
                 images.goal,
-                data=images.needed(),
+                data=calibration,
                 judge=images.judge(),
                 level=args.level,
                 seed=args.seed,
                 on_progress=tell,
             )
-            packed = found.best.net
+            packed = found.net
             packed.notes["search"] = automatic.facts_of(found, images.goal)
     with container.stored(
         packed, output, keep=not args.dry_run, level=args.level, notes=args.notes
@@ -181,6 +183,17 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     return 0
 
 
+def _cache(args: argparse.Namespace, terminal: Terminal) -> Cache | None:
+    """Return where statistics are kept: the folder stated, or one beside the weights."""
+    from cmodel.compress import Cache
+
+    if args.no_cache:
+        return None
+    model = Path(args.weights or args.model)
+    folder = args.cache or model.with_name(f"{model.name}.cmodel-cache")
+    return Cache(folder, on_warning=terminal.warn)
+
+
 def _is_stated(args: argparse.Namespace) -> bool:
     return any(value is not None for value in (args.size, args.ratio, args.max_loss, args.max_kl))
 
@@ -199,122 +212,6 @@ def _goal(args: argparse.Namespace, net: Net, automatic: bool) -> Goal | None:
     if args.max_kl is not None:
         return Goal(max_kl=args.max_kl)
     return Goal(max_loss=DEFAULT_LOSS) if automatic and args.data else None
-
-
-class _Images:
-    """The images of --data and --calib, shared out; none is used for two purposes."""
-
-    def __init__(
-        self, args: argparse.Namespace, net: Net, transform: InputTransform, goal: Goal | None
-    ) -> None:
-        import numpy as np
-
-        from cmodel.compress import parts_of
-        from cmodel.data import Inputs, open_source, sample
-        from cmodel.evaluate import moderate_batch
-        from cmodel.net import image_inputs, score_blobs
-
-        self.goal = goal
-        self.net = net
-        self.calibrate: Inputs | None = None
-        self._held: dict[int, FloatArray | Inputs] = {}
-        self._select: Inputs | None = None
-        self._report: Inputs | None = None
-        if goal is not None and not (args.data or args.calib):
-            raise UsageError(
-                "a target needs images",
-                hint="name some with --data SOURCE; labels help, but are "
-                "not needed for --size, --ratio and --max-kl",
-            )
-        if not (args.data or args.calib):
-            return
-        self._input = one_blob(image_inputs(net), None, "input", "--input")
-        self._output = one_blob(score_blobs(net), None, "output", "--output")
-        shape = net.inputs[self._input]
-        batch = batch_of(args, net, moderate_batch(net, self._input))
-        if args.calib:
-            source = open_source(args.calib)
-            chosen = sample(len(source), args.calib_images, args.seed)
-            self.calibrate = Inputs(source, chosen, transform, shape, batch)
-        if not args.data:
-            return
-        source = source_of(args, net)
-        refuse_transform(args, source)
-        self._labels = source.labels
-        every = np.arange(len(source), dtype=np.int64)
-        if args.limit is not None:
-            labels_or_n = len(source) if source.labels is None else source.labels
-            every = sample(labels_or_n, args.limit, args.seed)
-        if goal is None:
-            # A recipe without a target: nothing is decided by these images.
-            self._report = Inputs(source, every, transform, shape, batch)
-            return
-        parts = parts_of(
-            len(every) if source.labels is None else source.labels[every],
-            goal,
-            separate=self.calibrate is not None,
-            most=args.calib_images,
-            seed=args.seed,
-        )
-        if self.calibrate is None:
-            self.calibrate = Inputs(source, every[parts.calibrate], transform, shape, batch)
-        if len(parts.select):
-            self._select = Inputs(source, every[parts.select], transform, shape, batch)
-        if len(parts.report):
-            self._report = Inputs(source, every[parts.report], transform, shape, batch)
-
-    def needed(self) -> FloatArray | Inputs:
-        """Return the images to calibrate on, which a search has."""
-        if self.calibrate is None:
-            raise AssertionError("a search without images")
-        return self._prepared(self.calibrate)
-
-    def _prepared(self, images: Inputs) -> FloatArray | Inputs:
-        """Return images that a search runs again and again: read once, unless they are too many."""
-        if id(images) not in self._held:
-            self._held[id(images)] = images.held(MAX_HELD)
-        return self._held[id(images)]
-
-    def judge(self) -> Judge | None:
-        """Return what the search judges by: a size needs no images that were kept apart."""
-        from cmodel.compress import Judge
-
-        images = self._select or self.calibrate
-        if images is None:
-            return None
-        labels = images.source.labels
-        return Judge.of(
-            self.net,
-            self._prepared(images),
-            None if labels is None else labels[images.indices],
-            self._input,
-            self._output,
-        )
-
-    def report(self, packed: Net, update: Callable[[int, int, str], None]) -> Comparison | None:
-        """Compare the file with the original on the images that nothing has seen."""
-        from cmodel.engine import Engine
-        from cmodel.evaluate import compare, outputs
-
-        images = self._report
-        if images is None:
-            return None
-
-        def scores(net: Net, what: str) -> FloatArray:
-            return outputs(
-                Engine(net),
-                images,
-                input_blob=self._input,
-                output_blob=self._output,
-                on_progress=lambda done, total: update(done, total, what),
-            )
-
-        labels = images.source.labels
-        return compare(
-            scores(self.net, "before"),
-            scores(packed, "after"),
-            None if labels is None else labels[images.indices],
-        )
 
 
 def _refuse_unfilled(net: Net, allowed: bool) -> None:

@@ -8,6 +8,7 @@ from types import ModuleType
 
 from cmodel.compress.automatic import Parts, compress, default_recipe, parts_of
 from cmodel.compress.budget import Found, Goal, Judge, Trial, search
+from cmodel.compress.cache import Cache
 from cmodel.compress.layerwise import DEFAULT_STEPS, Sensitivity, sensitivity
 from cmodel.compress.mean_image import MeanChoice, choose_mean
 from cmodel.compress.pipeline import Progress, apply_recipe, check_finite
@@ -39,6 +40,7 @@ __all__ = [
     "DEFAULT_PRESET",
     "DEFAULT_STEPS",
     "MODULES",
+    "Cache",
     "Calibration",
     "Found",
     "Goal",

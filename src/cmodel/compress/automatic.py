@@ -32,7 +32,7 @@ class TargetMissed(CheckFailed):
 
     def __init__(self, found: Found, goal: Goal) -> None:
         super().__init__(missed(found, goal), hint="the nearest net is the error's `best`")
-        self.best = found.best.net
+        self.best = found.net
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +154,7 @@ def compress(
     )
     if not found.reached:
         raise TargetMissed(found, goal)
-    return found.best.net
+    return found.net
 
 
 def missed(found: Found, goal: Goal) -> str:

@@ -138,17 +138,19 @@ class Judge:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """A point of the curve. `comparison` is None where nothing judges.
+    """A point of the curve, without its net, which may be large.
 
     knob, factors, changes : see `with_knob`.
+    bytes : of the whole file. comparison, sizes : with the original, and the bytes of each layer's
+        weights by parameter name; None and empty where nothing judges.
     """
 
     knob: float
     factors: Mapping[str, float]
     changes: Mapping[str, Any]
-    net: Net
     bytes: int
     comparison: Comparison | None
+    sizes: Mapping[str, int]
 
     @property
     def loss(self) -> float:
@@ -169,11 +171,13 @@ class Found:
     """What a search ends with.
 
     best : the smallest trial that meets the goal; where none does, the nearest to it.
+    net : the best trial's.
     reached : whether it meets the goal, as far as the judge can tell.
     trials : all that were measured, in their order.
     """
 
     best: Trial
+    net: Net
     reached: bool
     trials: Sequence[Trial]
 
@@ -211,7 +215,7 @@ def search(
     recipe: Recipe,
     goal: Goal,
     *,
-    data: FloatArray | Iterable[FloatArray],
+    data: FloatArray | Iterable[FloatArray] | Calibration,
     judge: Judge | None = None,
     level: int = container.DEFAULT_LEVEL,
     seed: int = 0,
@@ -257,7 +261,7 @@ def search(
     if not run.meets(best) and len(run.trials) > MAX_TRIALS:
         run.refine(best, FEW_TRIALS)
         best = run.best(run.trials)
-    return Found(best, run.meets(best), run.trials)
+    return Found(best, run.net_of(best), run.meets(best), run.trials)
 
 
 @dataclass
@@ -272,32 +276,56 @@ class _Search:
     threads: int | None
     on_progress: Callable[[Progress], None] | None
     trials: list[Trial] = field(default_factory=list)
+    # The net of one trial, that which has been the best: any other is made again.
+    kept: tuple[Trial, Net] | None = None
 
     def attempt(
         self, knob: float, factors: Mapping[str, float], changes: Mapping[str, Any]
     ) -> Trial:
         """Measure a point."""
-        number = len(self.trials) + 1
+        net = self._packed(knob, factors, changes, f"attempt {len(self.trials) + 1}")
+        size = container.write_to(cast(Any, _Counter()), net, level=self.level)
+        comparison = None if self.judge is None else self.judge(net)
+        sizes = {} if self.judge is None else self._sizes(net)
+        trial = Trial(knob, factors, changes, size, comparison, sizes)
+        self.trials.append(trial)
+        if self.kept is None or self.better(self.kept[0], trial) is trial:
+            self.kept = trial, net
+        return trial
+
+    def net_of(self, trial: Trial) -> Net:
+        """Return the net of a trial."""
+        if self.kept is None or self.kept[0] is not trial:
+            self.kept = None
+            net = self._packed(trial.knob, trial.factors, trial.changes, "the best attempt again")
+            self.kept = trial, net
+        return self.kept[1]
+
+    def _packed(
+        self, knob: float, factors: Mapping[str, float], changes: Mapping[str, Any], what: str
+    ) -> Net:
         tell = self.on_progress
 
         def relay(event: Progress) -> None:
             if tell is not None:
-                tell(replace(event, what=f"attempt {number}: {event.what}"))
+                tell(replace(event, what=f"{what}: {event.what}"))
 
-        recipe = with_knob(self.recipe, knob, factors, changes)
-        packed = apply_recipe(
+        return apply_recipe(
             self.net,
-            recipe,
+            with_knob(self.recipe, knob, factors, changes),
             data=self.calibration,
             seed=self.seed,
             threads=self.threads,
             on_progress=relay,
         )
-        size = container.write_to(cast(Any, _Counter()), packed, level=self.level)
-        comparison = None if self.judge is None else self.judge(packed)
-        trial = Trial(knob, factors, changes, packed, size, comparison)
-        self.trials.append(trial)
-        return trial
+
+    def _sizes(self, net: Net) -> dict[str, int]:
+        """Return the bytes of the weights of each layer, by parameter name."""
+        return {
+            target.name: size_of_form(cast(Form, net.parameters[target.name]), level=self.level)
+            for target in targets_of(net)
+            if is_weight(target)
+        }
 
     def bisect(
         self,
@@ -421,22 +449,19 @@ class _Search:
         if not others:
             return {}
         other = min(others, key=lambda t: abs(log(t.knob / best.knob)))
-        base = self._before_quantization()
+        base, packed = self._before_quantization(), self.net_of(best)
         names = [
-            target.name
-            for target in targets_of(best.net)
-            if is_weight(target)
-            and target.name in base.parameters
-            and not _same(base.parameters[target.name], best.net.parameters[target.name])
+            name
+            for name in best.sizes
+            if name in base.parameters and not _same(base.parameters[name], packed.parameters[name])
         ]
         judge = self.judge.first(LAYER_IMAGES)
         ratios: dict[str, tuple[float, float]] = {}
         for name in names:
             alone = base.copy()
-            alone.parameters[name] = best.net.parameters[name]
+            alone.parameters[name] = packed.parameters[name]
             kl = judge(alone).kl
-            spent = self._bytes(best, name)
-            change = spent - self._bytes(other, name)
+            change = best.sizes[name] - other.sizes[name]
             slope = -change / log(best.knob / other.knob)
             if isfinite(kl) and kl > 0 and slope > 0:
                 ratios[name] = (kl, slope)
@@ -445,15 +470,12 @@ class _Search:
         wanted = {name: 0.5 * log(slope / kl) for name, (kl, slope) in ratios.items()}
         total = sum(slope for _, slope in ratios.values())
         centre = sum(wanted[name] * slope for name, (_, slope) in ratios.items()) / total
-        layers = {target.name: target.layer.key for target in targets_of(best.net)}
+        layers = {target.name: target.layer.key for target in targets_of(packed)}
         limit = log(MOST_SHIFT)
         return {
             layers[name]: exp(min(max(value - centre, -limit), limit))
             for name, value in wanted.items()
         }
-
-    def _bytes(self, trial: Trial, name: str) -> int:
-        return size_of_form(cast(Form, trial.net.parameters[name]), level=self.level)
 
     def _before_quantization(self) -> Net:
         """Return the net as the first step with the knob finds it."""

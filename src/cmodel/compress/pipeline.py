@@ -15,14 +15,14 @@ from cmodel.blas import limit_threads
 from cmodel.compress.recipe import DEFAULT_PRESET, Recipe, Step, resolve_recipe
 from cmodel.compress.registry import Facts, Method, Rewrite, RewriteTask, Task
 from cmodel.compress.selectors import Target, matches_any, targets_of
-from cmodel.compress.sensitivity import Fisher, fisher_information
+from cmodel.compress.sensitivity import Fisher, fisher_once
 from cmodel.compress.statistics import (
     MAX_BYTES,
     Calibration,
     Statistics,
     bytes_of_gram,
-    digest_of,
     gather,
+    gather_once,
 )
 from cmodel.errors import RecipeError, UsageError, WeightsError, did_you_mean
 from cmodel.net import Net
@@ -230,14 +230,10 @@ class _Run:
         calibration = self.calibration
         self._tell(f"calibrating {', '.join(names)}")
 
-        def compute() -> dict[str, Statistics]:
-            return gather(self.net, names, calibration, reference=reference, threads=self.threads)
-
         if reference is None:
-            size = sum(bytes_of_gram(self.net, name, False) for name in names)
-            found = calibration.remembered(("gram", digest_of(self.net), *names), size, compute)
+            found = gather_once(self.net, names, calibration, self.threads)
         else:
-            found = compute()
+            found = gather(self.net, names, calibration, reference=reference, threads=self.threads)
         known = {name: self.information[name] for name in found if name in self.information}
         return found | {
             name: replace(found[name], sensitivity=fisher.outputs, fisher=fisher.inputs)
@@ -257,22 +253,15 @@ class _Run:
         if not needs or calibration is None:
             return
         self._tell(f"sensitivities of {len(needs)} parameters")
-        inputs = [name for name, wanted in needs.items() if "fisher" in wanted]
-
-        def compute() -> dict[str, Fisher]:
-            return fisher_information(
-                self.net,
-                list(needs),
-                calibration,
-                inputs=inputs,
-                seed=self.seed,
-                threads=self.threads,
-                on_progress=lambda images: self._tell(f"sensitivities, {images} images"),
-            )
-
-        key = ("fisher", digest_of(self.net), self.seed, *needs, "of which", *inputs)
-        size = sum(bytes_of_gram(self.net, name, False) for name in inputs)
-        self.information = calibration.remembered(key, size, compute)
+        self.information = fisher_once(
+            self.net,
+            list(needs),
+            calibration,
+            inputs=[name for name, wanted in needs.items() if "fisher" in wanted],
+            seed=self.seed,
+            threads=self.threads,
+            on_progress=lambda images: self._tell(f"sensitivities, {images} images"),
+        )
 
     def _needs(self, step: Step, options: Any) -> frozenset[str]:
         self._check_data(step, options)

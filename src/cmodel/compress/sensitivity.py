@@ -33,6 +33,7 @@ from cmodel.compress.statistics import (
     MAX_BYTES,
     Calibration,
     bytes_of_gram,
+    digest_of,
     product,
     size_of_gram,
 )
@@ -138,6 +139,45 @@ def fisher_information(
                 hint="the net gives NaN or infinite values on the calibration images",
             )
     return {name: found[name] for name in names}
+
+
+def fisher_once(
+    net: Net,
+    names: Sequence[str],
+    calibration: Calibration,
+    *,
+    inputs: Sequence[str] = (),
+    seed: int = 0,
+    threads: int | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> dict[str, Fisher]:
+    """Return what `fisher_information` does, from the calibration's memory or its cache if known."""
+    key = ("fisher", str(seed), *names, "of which", *inputs)
+
+    def arrays() -> Mapping[str, Doubles]:
+        found: dict[str, Doubles] = {}
+        for name, fisher in fisher_information(
+            net,
+            names,
+            calibration,
+            inputs=inputs,
+            seed=seed,
+            threads=threads,
+            on_progress=on_progress,
+        ).items():
+            found[f"{name} outputs"] = fisher.outputs
+            if fisher.inputs is not None:
+                found[f"{name} inputs"] = fisher.inputs
+        return found
+
+    def compute() -> dict[str, Fisher]:
+        found = calibration.stored(net, key, arrays)
+        return {
+            name: Fisher(found[f"{name} outputs"], found.get(f"{name} inputs")) for name in names
+        }
+
+    size = sum(bytes_of_gram(net, name, False) for name in inputs)
+    return calibration.remembered((*key, digest_of(net)), size, compute)
 
 
 @dataclass

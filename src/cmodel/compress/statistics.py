@@ -19,11 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmodel.blas import limit_threads
+from cmodel.compress.cache import Cache
 from cmodel.compress.patches import blocks
 from cmodel.engine import Engine
 from cmodel.errors import DataError, LimitError, RecipeError
 from cmodel.net import Layer, Net, Shape, Shapes, infer_shapes, unfolded
 from cmodel.net.shapes.rule import text
+from cmodel.tensors import Dense
 from cmodel.threads import thread_count
 
 T = TypeVar("T")
@@ -70,17 +72,26 @@ class Calibration:
     An iterator is read into memory; any other iterable is read anew for each pass. What was found
     out about a net is kept, up to MAX_KEPT bytes: a search asks for the same again and again.
 
+    cache : where statistics of nets that are not compressed yet are kept for later runs.
+
     Raises
     ------
     DataError : there is no image, or they do not fit the net's input.
     """
 
-    def __init__(self, net: Net, data: NDArray[np.floating] | Iterable[Array]) -> None:
+    def __init__(
+        self,
+        net: Net,
+        data: NDArray[np.floating] | Iterable[Array],
+        cache: Cache | None = None,
+    ) -> None:
         if not net.inputs:
             raise DataError("the net has no input to feed calibration images to")
         self.blob, self._declared = next(iter(net.inputs.items()))
         self._kept: dict[Hashable, Any] = {}
         self._room = MAX_KEPT
+        self._cache = cache
+        self._digest: bytes | None = None
         if isinstance(data, np.ndarray):
             self._data: Iterable[Array] = [data]
         else:
@@ -99,6 +110,24 @@ class Calibration:
             self._room -= size
             self._kept[key] = value
         return value
+
+    def stored(
+        self, net: Net, key: Sequence[str], compute: Callable[[], Mapping[str, Doubles]]
+    ) -> Mapping[str, Doubles]:
+        """Return what `compute` gives for a net and a key, or gave in an earlier run."""
+        # What is compressed differs from attempt to attempt.
+        if self._cache is None or not all(
+            isinstance(net.parameters[n], Dense) for n in net.parameters
+        ):
+            return compute()
+        if self._digest is None:
+            found = sha256(f"{self.blob}\0".encode())
+            for array in self._data:
+                values = np.ascontiguousarray(array, np.float32)
+                found.update(f"{values.shape}\0".encode())
+                found.update(values.reshape(-1).view(np.uint8).data)
+            self._digest = found.digest()
+        return self._cache.get((self._digest, digest_of(net), *map(str.encode, key)), compute)
 
     def batches(self, size: int) -> Iterator[Array]:
         """Yield batches of at most `size` images, float32."""
@@ -197,6 +226,33 @@ def gather(
             for added in adding:
                 added.result()
     return {name: _finished(entry) for name, entry in sums.items()}
+
+
+def gather_once(
+    net: Net, names: Sequence[str], calibration: Calibration, threads: int | None = None
+) -> dict[str, Statistics]:
+    """Return what `gather` does, from the calibration's memory or its cache where they have it."""
+    key = ("gram", *names)
+
+    def arrays() -> Mapping[str, Doubles]:
+        found: dict[str, Doubles] = {}
+        for name, entry in gather(net, names, calibration, threads=threads).items():
+            found[f"{name} count"] = np.array([entry.count], np.float64)
+            found[f"{name} gram"] = entry.gram
+            found[f"{name} mean"] = entry.mean
+        return found
+
+    def compute() -> dict[str, Statistics]:
+        found = calibration.stored(net, key, arrays)
+        return {
+            name: Statistics(
+                int(found[f"{name} count"][0]), found[f"{name} gram"], found[f"{name} mean"]
+            )
+            for name in names
+        }
+
+    size = sum(bytes_of_gram(net, name, False) for name in names)
+    return calibration.remembered((*key, digest_of(net)), size, compute)
 
 
 def digest_of(net: Net) -> bytes:

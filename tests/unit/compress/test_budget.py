@@ -43,7 +43,7 @@ class TestSearch:
         recipe = load_preset("rdo")
         found = budget.search(net, recipe, Goal(size=40_000), data=images[:100])
         assert found.reached
-        assert found.best.bytes == size_of(found.best.net, tmp_path)
+        assert found.best.bytes == size_of(found.net, tmp_path)
         assert 39_000 <= found.best.bytes <= 40_000
         assert found.best.comparison is None
 
@@ -78,13 +78,29 @@ class TestSearch:
     def test_two_searches_give_the_same(self, example):
         net, images, _ = example
         found = [
-            budget.search(net, load_preset("rdo"), Goal(size=30_000), data=images[:60]).best
+            budget.search(net, load_preset("rdo"), Goal(size=30_000), data=images[:60])
             for _ in range(2)
         ]
-        assert found[0].knob == found[1].knob
+        assert found[0].best.knob == found[1].best.knob
         for name in found[0].net.parameters:
             one, two = (f.net.parameters[name].to_dense() for f in found)
             np.testing.assert_array_equal(one, two)
+
+    def test_a_net_that_was_not_kept_is_made_again(self, example):
+        net, images, _ = example
+        calibration, goal = Calibration(net, images[:60]), Goal(size=1_000_000)
+        run = budget._Search(net, load_preset("rdo"), goal, calibration, None, 6, 0, 1, None)
+        first = run.attempt(0.002, {}, False)
+        before = run.net_of(first)
+        worse = run.attempt(0.004, {}, False)
+        assert run.net_of(first) is before
+        assert run.net_of(worse) is not before
+        again = run.net_of(first)
+        assert again is not before
+        for name in before.parameters:
+            np.testing.assert_array_equal(
+                again.parameters[name].to_dense(), before.parameters[name].to_dense()
+            )
 
     def test_a_recipe_without_a_knob(self, example):
         net, images, _ = example

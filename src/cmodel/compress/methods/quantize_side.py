@@ -8,7 +8,7 @@ small beside the outputs needs few bits, and one that rules them gets many.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,15 +111,21 @@ def _deviations(task: RewriteTask[Options], targets: Sequence[Target]) -> dict[s
     before = Responses(task.original, task.images, task.threads)
     known = {name: before.at(here.place(output)) for name, output in outputs.items()}
     wanted = sorted({value for value in known.values() if value is not None})
+    key = ("variances", *wanted)
+
+    def variances() -> Mapping[str, Doubles]:
+        return {value: entry.variance for value, entry in before.moments(wanted).items()}
+
     original = task.images.remembered(
-        ("moments", digest_of(task.original), *wanted), 0, lambda: before.moments(wanted)
+        (*key, digest_of(task.original)),
+        0,
+        lambda: task.images.stored(task.original, key, variances),
     )
     found = {}
     for name, value in known.items():
-        if value is not None and original[value].variance.size == size_of(
-            task.net.parameters.shape(name)
-        ):
-            found[name] = np.sqrt(original[value].variance)
+        count = size_of(task.net.parameters.shape(name))
+        if value is not None and original[value].size == count:
+            found[name] = np.sqrt(original[value])
     moments = here.moments(output for name, output in outputs.items() if name not in found)
     for name, output in outputs.items():
         if name not in found:
