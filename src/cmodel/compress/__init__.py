@@ -7,8 +7,9 @@ import sys
 from types import ModuleType
 
 from cmodel.compress.automatic import Parts, compress, default_recipe, parts_of
-from cmodel.compress.budget import Found, Goal, Judge, Trial, search
+from cmodel.compress.budget import Found, Goal, Trial, search
 from cmodel.compress.cache import Cache
+from cmodel.compress.judge import Judge
 from cmodel.compress.layerwise import DEFAULT_STEPS, Sensitivity, sensitivity
 from cmodel.compress.mean_image import MeanChoice, choose_mean
 from cmodel.compress.pipeline import Progress, apply_recipe, check_finite

@@ -23,16 +23,16 @@ from typing import Any, cast
 import numpy as np
 
 from cmodel import container
+from cmodel.compress.judge import Judge
 from cmodel.compress.pipeline import Progress, apply_recipe
 from cmodel.compress.recipe import Recipe, recipe_of
 from cmodel.compress.selectors import is_weight, targets_of
 from cmodel.compress.statistics import Calibration
 from cmodel.container import size_of_form
-from cmodel.data import FloatArray, Inputs, IntArray
-from cmodel.engine import Engine
+from cmodel.data import FloatArray
 from cmodel.errors import RecipeError, UsageError
-from cmodel.evaluate import Comparison, compare, moderate_batch, outputs
-from cmodel.net import Net
+from cmodel.evaluate import Comparison
+from cmodel.net import Net, Parameters
 from cmodel.tensors import Form
 
 KNOB_METHOD = "quantize.rdo"
@@ -78,62 +78,6 @@ class Goal:
         given = [value for value in vars(self).values() if value is not None]
         if len(given) != 1 or not isfinite(given[0]) or given[0] <= 0:
             raise UsageError("a goal is one positive number: a size, a loss or a KL")
-
-
-@dataclass(frozen=True, eq=False)
-class Judge:
-    """What measures the answers: images that are used for nothing else, and the original's scores.
-
-    images : float32 (N, C, H, W) as they are fed, or Inputs.
-    labels : int64 (N,), or None.
-    reference : the original's scores (N, classes).
-    batch : images of an array that are run at a time.
-    """
-
-    images: FloatArray | Inputs
-    labels: IntArray | None
-    input_blob: str
-    output_blob: str
-    reference: FloatArray
-    batch: int = 50
-
-    @classmethod
-    def of(
-        cls,
-        net: Net,
-        images: FloatArray | Inputs,
-        labels: IntArray | None,
-        input_blob: str,
-        output_blob: str,
-    ) -> Judge:
-        """Run the original over the images."""
-        shape = None if isinstance(images, Inputs) else images.shape
-        batch = moderate_batch(net, input_blob, shape)
-        scores = outputs(
-            Engine(net), images, input_blob=input_blob, output_blob=output_blob, batch=batch
-        )
-        return cls(images, labels, input_blob, output_blob, scores, batch)
-
-    def first(self, count: int) -> Judge:
-        """Return a judge of the first `count` images."""
-        images = (
-            replace(self.images, indices=self.images.indices[:count])
-            if isinstance(self.images, Inputs)
-            else self.images[:count]
-        )
-        labels = None if self.labels is None else self.labels[:count]
-        return replace(self, images=images, labels=labels, reference=self.reference[:count])
-
-    def __call__(self, net: Net) -> Comparison:
-        """Compare a net with the original."""
-        scores = outputs(
-            Engine(net),
-            self.images,
-            input_blob=self.input_blob,
-            output_blob=self.output_blob,
-            batch=self.batch,
-        )
-        return compare(self.reference, scores, self.labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -450,17 +394,22 @@ class _Search:
             return {}
         other = min(others, key=lambda t: abs(log(t.knob / best.knob)))
         base, packed = self._before_quantization(), self.net_of(best)
+        # Decoded once, so that what is the same in two nets is the same object.
+        base = replace(
+            base, parameters=Parameters([(n, base.parameters[n]) for n in base.parameters])
+        )
         names = [
             name
             for name in best.sizes
             if name in base.parameters and not _same(base.parameters[name], packed.parameters[name])
         ]
         judge = self.judge.first(LAYER_IMAGES)
-        ratios: dict[str, tuple[float, float]] = {}
+        variants = []
         for name in names:
-            alone = base.copy()
-            alone.parameters[name] = packed.parameters[name]
-            kl = judge(alone).kl
+            variants.append(replace(base, parameters=base.parameters.copy()))
+            variants[-1].parameters[name] = packed.parameters[name]
+        ratios: dict[str, tuple[float, float]] = {}
+        for name, kl in zip(names, judge.variants(base, variants), strict=True):
             change = best.sizes[name] - other.sizes[name]
             slope = -change / log(best.knob / other.knob)
             if isfinite(kl) and kl > 0 and slope > 0:

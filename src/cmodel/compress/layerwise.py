@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from cmodel.compress.pipeline import apply_recipe
 from cmodel.compress.recipe import recipe_of
 from cmodel.compress.selectors import is_weight, targets_of
+from cmodel.compress.tails import run_tails, tail_of, walk_of
 from cmodel.container import size_of_form
-from cmodel.engine import Engine
 from cmodel.errors import DataError, RecipeError, UsageError, did_you_mean
 from cmodel.evaluate import Comparison, compare
-from cmodel.net import INPUT_TYPES, Net, Parameters, image_inputs, score_blobs, unfolded
-from cmodel.proto import caffe_pb2
+from cmodel.net import Net, Parameters, image_inputs, score_blobs
 from cmodel.tensors import Form
 
 Array = NDArray[np.float32]
@@ -91,10 +90,14 @@ def sensitivity(
     # Decoded once, so that what a step leaves alone is the same object afterwards.
     held = replace(net, parameters=Parameters([(n, net.parameters[n]) for n in net.parameters]))
     chosen = _layers(held, layers)
-    whole = _walk(held)
+    whole = walk_of(held)
     results: list[Sensitivity] = []
-    tail = (whole, _final(held, whole, scores))
-    (reference,) = _run_tails(whole, [tail], 0, scores, feed, images, batch, threads)
+
+    def batches() -> Iterator[Array]:
+        return (images[first : first + batch] for first in range(0, len(images), batch))
+
+    tail = replace(tail_of(whole, held, scores), start=0)
+    (reference,) = run_tails(whole, [tail], feed, batches(), threads)
     total = len(chosen) * len(steps)
     for number, key in enumerate(chosen):
         packed: list[Net] = []
@@ -105,17 +108,8 @@ def sensitivity(
                 {"step": [{**step, "select": {"name": glob.escape(key)}}]}, "sensitivity"
             )
             packed.append(apply_recipe(held, recipe, data=calibration, seed=seed, threads=threads))
-        tails = [(_walk(other), other) for other in packed]
-        start = min(_first_change(whole, walk) for walk, _ in tails)
-        runs = _run_tails(
-            whole,
-            [(walk, _final(other, walk, scores)) for walk, other in tails],
-            start,
-            scores,
-            feed,
-            images,
-            batch,
-            threads,
+        runs = run_tails(
+            whole, [tail_of(whole, other, scores) for other in packed], feed, batches(), threads
         )
         for step, other, found in zip(steps, packed, runs, strict=True):
             results.append(_result(held, other, key, step, compare(reference, found, labels)))
@@ -151,100 +145,6 @@ def _layers(net: Net, wanted: Iterable[str] | None) -> list[str]:
                 hint=did_you_mean(key, known),
             )
     return [key for key in known if key in chosen]
-
-
-def _walk(net: Net) -> Net:
-    """Return the net with a name of its own for each value, without layers that feed it."""
-    walk = unfolded(net)
-    inputs = walk.inputs
-    header = _header(list(inputs), [shape or () for shape in inputs.values()])
-    layers = [layer for layer in walk.layers if layer.type not in INPUT_TYPES]
-    return Net(header, layers, net.parameters)
-
-
-def _final(net: Net, walk: Net, blob: str) -> str:
-    """Return the name that the last value of a blob has in the walk."""
-    layers = [layer for layer in net.layers if layer.type not in INPUT_TYPES]
-    for layer, renamed in zip(reversed(layers), reversed(walk.layers), strict=True):
-        for name, fresh in zip(layer.tops, renamed.tops, strict=True):
-            if name == blob:
-                return fresh
-    raise UsageError(f"the net has no blob `{blob}`", hint=did_you_mean(blob, walk.outputs))
-
-
-def _first_change(a: Net, b: Net) -> int:
-    """Return the number of the first layer that is not the same in both, parameters included."""
-    for number, (one, two) in enumerate(zip(a.layers, b.layers, strict=False)):
-        if one.param != two.param or one.parameters != two.parameters:
-            return number
-        if any(a.parameters[n] is not b.parameters[n] for n in one.parameters):
-            return number
-    return min(len(a.layers), len(b.layers))
-
-
-def _live(walk: Net, start: int, wanted: str) -> list[str]:
-    """Return the values made before layer `start` that the layers from it on read, or `wanted`."""
-    made: set[str] = set()
-    live: dict[str, None] = {}
-    for layer in walk.layers[start:]:
-        live.update((name, None) for name in layer.bottoms if name not in made)
-        made.update(layer.tops)
-    if wanted not in made:
-        live[wanted] = None
-    return list(live)
-
-
-def _run_tails(
-    whole: Net,
-    tails: Sequence[tuple[Net, str]],
-    start: int,
-    blob: str,
-    feed: str,
-    images: Array,
-    batch: int,
-    threads: int | None,
-) -> list[Array]:
-    """Run the layers before `start` once for each batch, and those from it on for each tail.
-
-    A tail is a net and the name of its scores, which are those of `blob` in the net as given.
-    """
-    inputs = set(whole.inputs)
-    live = [_live(tail, start, wanted) for tail, wanted in tails]
-    needed = [n for n in dict.fromkeys(n for names in live for n in names) if n not in inputs]
-    head = Engine(replace(whole, layers=whole.layers[:start]), threads)
-    engines: list[Engine | None] = [None] * len(tails)
-    found: list[list[Array]] = [[] for _ in tails]
-    for first in range(0, len(images), batch):
-        x = {feed: images[first : first + batch]}
-        values = {**x, **(head.run(x, needed) if needed else {})}
-        for i, (tail, wanted) in enumerate(tails):
-            given = {name: values[name] for name in live[i] if name in values}
-            engine = engines[i]
-            if engine is None:
-                engine = engines[i] = Engine(_cut(tail, start, given), threads)
-            found[i].append(_flat(engine.run(given, [wanted])[wanted], blob))
-    return [np.concatenate(parts) for parts in found]
-
-
-def _cut(tail: Net, start: int, given: Mapping[str, Array]) -> Net:
-    header = _header(list(given), [array.shape for array in given.values()])
-    return Net(header, tail.layers[start:], tail.parameters)
-
-
-def _header(names: Sequence[str], shapes: Sequence[Sequence[int]]) -> caffe_pb2.NetParameter:
-    header = caffe_pb2.NetParameter(input=names)
-    for shape in shapes:
-        header.input_shape.add(dim=shape)
-    return header
-
-
-def _flat(scores: Array, blob: str) -> Array:
-    if scores.ndim < 2 or scores[0].size != scores.shape[1]:
-        raise UsageError(
-            f"blob `{blob}` does not hold a score for each class",
-            hint="name the blob that does with `output`",
-        )
-    return scores.reshape(len(scores), -1)
 
 
 def _one(names: Sequence[str], what: str) -> str:
