@@ -10,7 +10,7 @@ rm -f "$out/lenet-fashion.cmodel"
 
 echo "-- pack: 40 times fewer bytes, spent where 5000 training images show that they count"
 "$python" -m cmodel pack "$here/deploy.prototxt" "$here/lenet_fashion.caffemodel" \
-    -o "$out/lenet-fashion.cmodel" --ratio 40 \
+    -o "$out/lenet-fashion.cmodel" --ratio 40 --no-cache \
     --scale 0.00390625 --class-names "$here/labels.txt" \
     --data "$here/train5000-images-idx3-ubyte.gz"
 echo

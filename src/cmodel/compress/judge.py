@@ -14,6 +14,7 @@ from cmodel.net import Net
 # Variants of a net that run side by side take so much, and each so much beside its weights, about.
 _MAX_BYTES = 512 << 20
 _TAIL_BYTES = 48 << 20
+_PIECES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,13 +86,14 @@ class Judge:
             group.append(tail)
             taken += _TAIL_BYTES + tail.weight_bytes
             if taken >= _MAX_BYTES or i + 1 == len(variants):
-                runs = run_tails(whole, group, self.input_blob, self._batches())
+                runs = run_tails(whole, group, self.input_blob, self._pieces())
                 found += [compare(self.reference, scores).kl for scores in runs]
                 group, taken = [], 0
         return found
 
-    def _batches(self) -> Iterator[FloatArray]:
-        if isinstance(self.images, Inputs):
-            return iter(self.images)
-        images, batch = self.images, self.batch
-        return (images[start : start + batch] for start in range(0, len(images), batch))
+    def _pieces(self) -> Iterator[FloatArray]:
+        """Yield fewer images at a time than for one net: the buffers of many lie side by side."""
+        size = max(self.batch // _PIECES, 1)
+        for given in self.images if isinstance(self.images, Inputs) else [self.images]:
+            for start in range(0, len(given), size):
+                yield given[start : start + size]
