@@ -10,22 +10,21 @@ doc: |
   and, where the manifest is not deflated, the tensor directory in it. spec/cmodel-format.md is the
   specification, and section numbers here are its.
 
-  What Kaitai Struct cannot say: checksums; that offsets in the table are those where the sections
-  lie (here they are read one after another, and the padding is computed); where the streams of a
-  tensor begin, since their sizes follow from shapes; and the streams themselves.
+  What Kaitai Struct cannot say: checksums; what is deflated, with the preset dictionary or without;
+  where the streams of a tensor begin, since their sizes follow from shapes; and the streams
+  themselves. It holds that varints of the section table are below 2^53, not that they are short.
 doc-ref: spec/cmodel-format.md
 
 seq:
   - id: header
     type: header
   - id: table
-    type: entry
-    repeat: expr
-    repeat-expr: header.num_sections
+    type: table
+    size: header.len_table
   - id: sections
     type: section(_index)
     repeat: expr
-    repeat-expr: header.num_sections
+    repeat-expr: table.entries.size
   - id: nothing_follows
     size-eos: true
     valid:
@@ -79,61 +78,63 @@ types:
         contents: [0x89, "CMD", 0x0d, 0x0a, 0x1a, 0x0a]
       - id: major_version
         type: u1
-        valid: 0
+        valid: 1
       - id: minor_version
         type: u1
-        valid: 2
       - id: alignment_log2
         type: u1
         valid:
           max: 12
-      - id: reserved1
+      - id: reserved
         type: u1
         valid: 0
-      - id: num_sections
+      - id: len_table
         type: u4
         valid:
           min: 1
-          max: 65536
-      - id: file_size
-        type: u8
-        valid:
-          expr: _ == _io.size
-      - id: reserved2
-        type: u4
-        valid: 0
       - id: crc32
         type: u4
-        doc: Of bytes 0 to 27 followed by the section table.
+        doc: Of bytes 0 to 15 followed by the section table.
     instances:
       alignment:
         value: 1 << alignment_log2
 
+  table:
+    seq:
+      - id: entries
+        type: entry
+        repeat: eos
+
   entry:
     seq:
-      - id: type
-        type: u2
-        enum: section_type
-      - id: flags
-        type: u2
+      - id: head
+        type: varint
         valid:
-          expr: (_ & 0x7ffe) == 0
+          expr: _.value <= 0xfffff
+      - id: stored
+        type: varint
+      - id: decoded
+        type: varint
+        if: is_deflated
       - id: crc32
         type: u4
         doc: Of the stored bytes.
-      - id: offset
-        type: u8
-      - id: stored_size
-        type: u8
-      - id: decoded_size
-        type: u8
-        valid:
-          expr: is_deflated or _ == stored_size
     instances:
+      type:
+        value: head.value / 16
+        enum: section_type
+      flags:
+        value: head.value % 16
+      stored_size:
+        value: stored.value
+      decoded_size:
+        value: "is_deflated ? decoded.value : stored.value"
       is_deflated:
-        value: (flags & 1) != 0
+        value: flags % 2 == 1
+      has_preset:
+        value: flags / 2 % 2 == 1
       is_ancillary:
-        value: (flags & 0x8000) != 0
+        value: flags / 8 == 1
 
   section:
     params:
@@ -153,7 +154,7 @@ types:
             section_type::labels: text
     instances:
       entry:
-        value: _root.table[index]
+        value: _root.table.entries[index]
 
   padding:
     seq:
@@ -288,6 +289,11 @@ types:
     seq:
       - id: num_tensors
         type: varint
+      - id: checksums
+        type: u4
+        repeat: expr
+        repeat-expr: num_tensors.value
+        doc: Of what the tensors decode to.
       - id: tensors
         type: tensor
         repeat: expr
@@ -314,8 +320,6 @@ types:
         repeat-expr: rank.value
       - id: form
         type: form(rank.value)
-      - id: crc32
-        type: u4
     instances:
       has_blob:
         value: head.value % 2 == 1

@@ -9,12 +9,13 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 SIGNATURE = bytes.fromhex("89434d440d0a1a0a")
 MANIFEST, DATA, NOTES, LABELS = 1, 2, 3, 4
-DEFLATED, ANCILLARY = 1, 1 << 15
+DEFLATED, PRESET, ANCILLARY = 1, 2, 8
 
 
 def varint(value: int) -> bytes:
@@ -41,9 +42,13 @@ def bits_lsb(pairs: list[tuple[int, int]]) -> bytes:
     return total.to_bytes((shift + 7) // 8, "little")
 
 
-def deflate(data: bytes) -> bytes:
-    """Raw DEFLATE."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+DICTIONARY = Path(__file__).resolve().parents[1] / "dictionary.bin"
+
+
+def deflate(data: bytes, *, preset: bool = False) -> bytes:
+    """Raw DEFLATE, with the preset dictionary or without."""
+    zdict = DICTIONARY.read_bytes() if preset else b""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=zdict)
     return packer.compress(data) + packer.flush()
 
 
@@ -84,47 +89,41 @@ class Part:
     flags: int = 0
     decoded: int | None = None
     crc: int | None = None
-    offset: int | None = None
+    size: int | None = None
+
+    def entry(self) -> bytes:
+        """Its entry of the section table."""
+        size = len(self.stored) if self.size is None else self.size
+        text = varint(self.type << 4 | self.flags) + varint(size)
+        if self.flags & DEFLATED:
+            text += varint(size if self.decoded is None else self.decoded)
+        crc = zlib.crc32(self.stored) if self.crc is None else self.crc
+        return text + struct.pack("<I", crc)
 
 
 def file(
     parts: list[Part],
     *,
     log2: int = 0,
-    version: tuple[int, int] = (0, 2),
+    version: tuple[int, int] = (1, 0),
     signature: bytes = SIGNATURE,
-    count: int | None = None,
-    size: int | None = None,
-    reserved: tuple[int, int] = (0, 0),
+    table: bytes | None = None,
+    table_size: int | None = None,
+    reserved: int = 0,
     crc: int | None = None,
     fill: int = 0,
 ) -> bytes:
     """A whole file; the keywords forge what the rules would give."""
-    position = 32 + 32 * len(parts)
-    table, body = b"", b""
+    if table is None:
+        table = b"".join(part.entry() for part in parts)
+    position = 20 + len(table)
+    body = b""
     for part in parts:
         start = -(-position // (1 << log2)) * (1 << log2)
         body += bytes([fill]) * (start - position) + part.stored
         position = start + len(part.stored)
-        table += struct.pack(
-            "<HHIQQQ",
-            part.type,
-            part.flags,
-            zlib.crc32(part.stored) if part.crc is None else part.crc,
-            start if part.offset is None else part.offset,
-            len(part.stored),
-            len(part.stored) if part.decoded is None else part.decoded,
-        )
-    head = struct.pack(
-        "<8sBBBBIQI",
-        signature,
-        *version,
-        log2,
-        reserved[0],
-        len(parts) if count is None else count,
-        position if size is None else size,
-        reserved[1],
-    )
+    size = len(table) if table_size is None else table_size
+    head = struct.pack("<8sBBBBI", signature, *version, log2, reserved, size)
     check = zlib.crc32(head + table) if crc is None else crc
     return head + struct.pack("<I", check) + table + body
 
@@ -550,15 +549,21 @@ class Tensor:
         """Its directory entry."""
         head = self.delta << 2 | (self.begins or first) << 1 | (self.blob is not None)
         out = varint(head) + (b"" if self.blob is None else varint(self.blob))
-        out += varint(len(self.shape)) + b"".join(varint(n) for n in self.shape) + self.form.text
+        return (
+            out + varint(len(self.shape)) + b"".join(varint(n) for n in self.shape) + self.form.text
+        )
+
+    def checksum(self) -> bytes:
+        """The CRC-32 that the directory states."""
         exact = self.form.parts.get("blocks", self.form.values)
-        return out + struct.pack("<I", crc_of(exact) if self.crc is None else self.crc)
+        return struct.pack("<I", crc_of(exact) if self.crc is None else self.crc)
 
 
 def directory(tensors: list[Tensor]) -> bytes:
     """The directory of tensors."""
+    checksums = b"".join(tensor.checksum() for tensor in tensors)
     body = b"".join(tensor.text(index == 0) for index, tensor in enumerate(tensors))
-    return varint(len(tensors)) + body
+    return varint(len(tensors)) + checksums + body
 
 
 def data_parts(tensors: list[Tensor]) -> list[Part]:

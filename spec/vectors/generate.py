@@ -27,6 +27,7 @@ from builder import (
     LABELS,
     MANIFEST,
     NOTES,
+    PRESET,
     Coded,
     Form,
     Part,
@@ -122,13 +123,18 @@ def good(
     more: list[tuple[int, bytes]] | None = None,
     log2: int = 0,
     squeeze: bool = False,
+    preset: bool = False,
+    version: tuple[int, int] = (1, 0),
 ) -> bytes:
     """Emit a file that decodes; return its bytes."""
     keys = keys if keys is not None else [f"l{i}" for i in range(4)]
     layers = layers if layers is not None else [layer(key) for key in keys]
     text = manifest(tensors, layers, *(more or []))
-    head = Part(MANIFEST, deflate(text), DEFLATED, len(text)) if squeeze else Part(MANIFEST, text)
-    data = file([head, *data_parts(tensors), *(extra or [])], log2=log2)
+    head = Part(MANIFEST, text)
+    if squeeze:
+        flags = DEFLATED | (PRESET if preset else 0)
+        head = Part(MANIFEST, deflate(text, preset=preset), flags, len(text))
+    data = file([head, *data_parts(tensors), *(extra or [])], log2=log2, version=version)
     expected: dict[str, dict[str, object]] = {}
     for tensor, title in zip(tensors, names_of(tensors, keys), strict=True):
         parts = tensor.form.parts
@@ -389,6 +395,13 @@ def write_valid() -> None:
     ]
     good("several", "several tensors in two sections, aligned to 64", tensors, log2=6)
     good("squeezed", "a deflated manifest", tensors, squeeze=True)
+    good(
+        "preset",
+        "a manifest deflated with the preset dictionary",
+        tensors,
+        squeeze=True,
+        preset=True,
+    )
     transform = message((1, 256), (2, 256), (3, 227), (4, 227), (7, 2))
     mean = [*tensors, Tensor(1, (3, 2, 2), dense(floats(3, 2, 2)))]
     good("mean-image", "a mean image beside the parameters", mean, more=[(4, transform)])
@@ -397,6 +410,13 @@ def write_valid() -> None:
         Part(LABELS, deflate(b"cat\ndog\n" * 9), ANCILLARY | DEFLATED, 72),
     ]
     good("notes-and-labels", "ancillary sections", tensors, extra=extra)
+    notes, labels = b'{"recipe":{"name":"linear8"},"seed":0}', b"airplane\nautomobile\ncactus\n"
+    flags = ANCILLARY | DEFLATED | PRESET
+    extra = [
+        Part(NOTES, deflate(notes, preset=True), flags, len(notes)),
+        Part(LABELS, deflate(labels, preset=True), flags, len(labels)),
+    ]
+    good("preset-texts", "notes and labels with the preset dictionary", tensors, extra=extra)
 
 
 def write_uncommon() -> None:
@@ -524,6 +544,35 @@ def write_uncommon() -> None:
     rare(
         "unknown-ancillary", "an ancillary section of the future is skipped", tensors, extra=future
     )
+    odd_flags = [Part(78, b"\x01", ANCILLARY | PRESET | DEFLATED | 4, 300)]
+    rare(
+        "unknown-flags",
+        "flags of an ancillary section of the future mean nothing to a reader",
+        tensors,
+        extra=odd_flags,
+    )
+    rare("minor-version", "version 1.200 with nothing new", tensors, version=(1, 200))
+    rare(
+        "many-sections",
+        "a data section for each of 12 tensors",
+        [Tensor(int(i > 0), (1,), dense(np.array([i])), begins=True) for i in range(12)],
+        keys=[f"l{i}" for i in range(12)],
+    )
+    rare(
+        "type-65535",
+        "the largest section type",
+        tensors,
+        extra=[Part(65535, b"", ANCILLARY)],
+    )
+    whole_preset = message((100, (HERE.parent / "dictionary.bin").read_bytes()))
+    rare(
+        "preset-whole",
+        "a copy from the first byte of the preset dictionary",
+        tensors,
+        more=[(99, whole_preset)],
+        squeeze=True,
+        preset=True,
+    )
     rare("unknown-field", "a manifest field of the future is skipped", tensors, more=[(99, b"new")])
     kept = message((1, 1), (2, b"convolution_param"), (3, b"mode: FANCY"))
     rare("unknown-layer-field", "a field of a Caffe fork is kept", tensors, more=[(2, kept)])
@@ -586,38 +635,75 @@ def write_invalid() -> None:
     )
     bad("signature-cut", "truncated", "the file ends within the signature", whole[:5])
     bad("header-cut", "truncated", "the file ends within the header", whole[:20])
-    bad("table-cut", "truncated", "the file ends within the section table", whole[:70])
+    bad("table-cut", "truncated", "the file ends within the section table", whole[:25])
     bad("data-cut", "truncated", "the last byte is missing", whole[:-1])
     bad("trailing", "trailing-data", "a byte after the end", whole + b"\0")
     head("version-major", "bad-version", "version 9", version=(9, 0))
-    head("version-minor", "bad-version", "a draft of the future", version=(0, 99))
+    head("version-draft", "bad-version", "a draft: version 0.2", version=(0, 2))
     head("alignment", "bad-header", "an alignment of 2^13", log2=13)
-    head("reserved-byte", "bad-header", "a reserved byte is not zero", reserved=(1, 0))
-    head("reserved-word", "bad-header", "a reserved word is not zero", reserved=(0, 1))
-    head("no-sections", "bad-header", "no sections", count=0)
-    head("many-sections", "bad-header", "70,000 sections", count=70000)
-    head("table-beyond", "truncated", "a table longer than the file", count=60000)
+    head("reserved-byte", "bad-header", "the reserved byte is not zero", reserved=1)
+    bad("no-sections", "bad-header", "no sections", file([]))
+    head("table-beyond", "truncated", "a table longer than the file", table_size=1 << 31)
     head("header-crc", "checksum", "another CRC of the header", crc=1)
-    bad("table-flip", "checksum", "a bit of the section table", _flip(whole, 8 * 52))
+    bad("table-flip", "checksum", "a bit of the section table", _flip(whole, 8 * 22))
     head("padding", "bad-header", "padding that is not zero", log2=6, fill=7)
-    sections(
-        "offset",
+    entries = [part.entry() for part in parts]
+    head("entry-cut", "bad-header", "a table that ends within an entry", table=entries[0][:-1])
+    head(
+        "entry-overlong",
         "bad-header",
-        "a section out of its place",
-        [parts[0], Part(DATA, parts[1].stored, offset=4)],
+        "a size that is not in its shortest form",
+        table=entries[0] + b"\x20\x90\x00" + entries[1][2:],
     )
-    sections("flag", "bad-header", "an unknown flag", [parts[0], Part(DATA, parts[1].stored, 4)])
+    head(
+        "entry-type",
+        "bad-header",
+        "a section type of 2^16",
+        table=b"".join(entries) + varint(1 << 20 | ANCILLARY) + bytes(5),
+    )
+    sections(
+        "section-huge",
+        "bad-header",
+        "a section of 2^54 bytes",
+        [parts[0], Part(DATA, parts[1].stored, size=1 << 54)],
+    )
+    sections(
+        "section-beyond",
+        "truncated",
+        "a section of 2^53 bytes",
+        [parts[0], Part(DATA, parts[1].stored, size=1 << 53)],
+    )
+    for flags, folder in ((4, parts[1]), (ANCILLARY | 4, Part(NOTES, b"{}"))):
+        forged_part = Part(folder.type, folder.stored, flags)
+        name = f"flag-{'data' if folder.type == DATA else 'notes'}"
+        new = [parts[0], forged_part] if folder.type == DATA else [*parts, forged_part]
+        sections(name, "unknown-feature", "a flag of the future", new)
+    sections(
+        "preset-stored",
+        "bad-header",
+        "a preset dictionary and no deflation",
+        [Part(MANIFEST, text, PRESET), parts[1]],
+    )
+    with_preset = deflate(text, preset=True)
+    sections(
+        "preset-missing",
+        "bad-manifest",
+        "a reference into the preset dictionary without its flag",
+        [Part(MANIFEST, with_preset, DEFLATED, len(text)), parts[1]],
+    )
+    # A copy of three bytes from 4085 bytes back, by fixed codes.
+    beyond = bits_lsb([(1, 1), (1, 2), (0b1000000, 7), (0b11101, 5), (1012, 10), (0, 7)])
+    sections(
+        "preset-beyond",
+        "bad-manifest",
+        "a reference to before the preset dictionary",
+        [Part(MANIFEST, beyond, DEFLATED | PRESET, 3), parts[1]],
+    )
     sections(
         "deflated-data",
         "bad-header",
         "a deflated data section",
         [parts[0], Part(DATA, parts[1].stored, DEFLATED)],
-    )
-    sections(
-        "decoded-size",
-        "bad-header",
-        "sizes that differ without deflation",
-        [parts[0], Part(DATA, parts[1].stored, decoded=17)],
     )
     sections(
         "critical-labels", "bad-header", "labels that are critical", [*parts, Part(LABELS, b"a\n")]
@@ -740,54 +826,58 @@ def write_invalid() -> None:
     )
 
     crc = bytes(4)
-    entry = varint(2) + varint(1) + varint(4)
     d = b"\x00"
+    entry = varint(2) + varint(1) + varint(4) + d
+    alone = varint(1) + crc
+    two = varint(2) + crc + crc
     for name, what, data in (
         ("directory-empty", "a directory of no bytes", b""),
-        ("directory-cut", "it ends within a tensor", varint(1) + entry + d),
-        ("directory-trailing", "bytes follow the last tensor", varint(1) + entry + d + crc + b"\0"),
-        ("directory-overlong", "a varint not in its shortest form", b"\x81\x00" + entry + d + crc),
+        ("directory-cut", "it ends within a tensor", alone + entry[:-1]),
+        ("directory-checksums", "it ends within the checksums", varint(2) + crc + b"\0\0"),
+        ("directory-count", "1000 tensors of one", varint(1000) + crc + entry),
+        ("directory-trailing", "bytes follow the last tensor", alone + entry + b"\0"),
+        ("directory-overlong", "a varint not in its shortest form", b"\x81\x00" + crc + entry),
         ("directory-endless", "a varint of ten bytes", b"\x80" * 9 + b"\x01"),
         (
             "first-without-section",
             "the first tensor begins no section",
-            varint(1) + varint(0) + varint(1) + varint(4) + d + crc,
+            alone + varint(0) + varint(1) + varint(4) + d,
         ),
         (
             "sections-too-many",
             "a tensor in a third section of one",
-            varint(2) + entry + d + crc + varint(6) + varint(1) + varint(0) + d + crc,
+            two + entry + varint(6) + varint(1) + varint(0) + d,
         ),
         (
             "layer-beyond",
             "a layer that is not there",
-            varint(1) + varint(3 << 2 | 2) + varint(1) + varint(4) + d + crc,
+            alone + varint(3 << 2 | 2) + varint(1) + varint(4) + d,
         ),
         (
             "blob-order",
             "blobs that do not ascend",
-            varint(2) + entry + d + crc + varint(1) + varint(0) + varint(1) + varint(0) + d + crc,
+            two + entry + varint(1) + varint(0) + varint(1) + varint(0) + d,
         ),
         (
             "blob-gap",
             "blobs with a gap",
-            varint(1) + varint(3) + varint(2) + varint(1) + varint(4) + d + crc,
+            alone + varint(3) + varint(2) + varint(1) + varint(4) + d,
         ),
-        ("rank-33", "33 dimensions", varint(1) + varint(2) + varint(33) + varint(1) * 33 + d + crc),
+        ("rank-33", "33 dimensions", alone + varint(2) + varint(33) + varint(1) * 33 + d),
         (
             "elements",
             "2^42 elements",
-            varint(1) + varint(2) + varint(2) + varint(1 << 21) * 2 + d + crc,
+            alone + varint(2) + varint(2) + varint(1 << 21) * 2 + d,
         ),
         (
             "data-unused",
             "bytes of a section that no tensor takes",
-            varint(1) + varint(2) + varint(1) + varint(3) + d + crc,
+            alone + varint(2) + varint(1) + varint(3) + d,
         ),
         (
             "data-short",
             "a tensor beyond the end of its section",
-            varint(1) + varint(2) + varint(1) + varint(5) + d + crc,
+            alone + varint(2) + varint(1) + varint(5) + d,
         ),
     ):
         bad(name, "bad-manifest", what, raw_directory(data))
@@ -1124,6 +1214,13 @@ def write_invalid() -> None:
     cut("split-reserved", "an unknown bit in the head", b"\x18" + whole_split[1:])
     cut("split-short", "it ends within the low part", whole_split[:20])
     cut("split-large", "a high part that is too large", b"\x09" + bits_lsb([(0, 9)] * 40) + high[1])
+    text_of_split = b"\x01" + varint(60000) + b"\x00" + varint(3 | 1 << 3)
+    bad(
+        "split-variant",
+        "unknown-feature",
+        "a split stream with variant bits",
+        forged(text_of_split + varint(len(whole_split)), bytes(240000) + whole_split, (40,)),
+    )
     stream("split-8-bit", "a split stream of 8-bit integers", whole_split, coder=3)
     index["invalid/split-8-bit.cmodel"]["error"] = "unknown-feature"
 

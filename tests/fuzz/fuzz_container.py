@@ -28,14 +28,10 @@ def sealed(data: bytes) -> bytes:
     """Return a file whose manifest and data are parts of `data`."""
     size = int.from_bytes(data[:2], "little")
     parts = [(layout.MANIFEST, data[2 : 2 + size]), (layout.DATA, data[2 + size :])]
-    position = layout.HEADER_SIZE + layout.ENTRY_SIZE * len(parts)
-    sections, body = [], b""
-    for kind, part in parts:
-        crc = zlib.crc32(part)
-        sections.append(layout.Section(kind, 0, crc, position, len(part), len(part)))
-        position += len(part)
-        body += part
-    return layout.pack_head(sections, 0, position) + body
+    sections = [
+        layout.Section(kind, 0, zlib.crc32(part), 0, len(part), len(part)) for kind, part in parts
+    ]
+    return layout.pack_head(sections, 0) + b"".join(part for _, part in parts)
 
 
 def one_input(data: bytes) -> None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import sys
-import zlib
 from pathlib import Path
 
 from cmodel.container import layout
+from cmodel.container.deflation import inflate
 
 VECTORS = Path(__file__).resolve().parents[2] / "spec" / "vectors"
 
@@ -25,11 +25,10 @@ def main() -> None:
             continue
         stem = name.replace("/", "-")
         (target / f"{stem}-file").write_bytes(b"\xff" + data)
-        sections = layout.parse_head(memoryview(data))[0]
+        sections = layout.parse_head(memoryview(data)).sections
         first = sections[0]
-        manifest = data[first.offset : first.offset + first.stored_size]
-        if first.deflated:
-            manifest = zlib.decompress(manifest, -15)
+        stored = data[first.offset : first.offset + first.stored_size]
+        manifest = inflate(first, stored, name)
         body = b"".join(
             data[s.offset : s.offset + s.stored_size] for s in sections if s.type == layout.DATA
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import struct
 import subprocess
 import sys
 import zlib
@@ -17,6 +16,7 @@ from tests.nets import make_net, toy_net
 from tests.unit.container import making
 
 from cmodel import container
+from cmodel.container import layout
 from cmodel.net import Net
 from cmodel.tensors import Dense, Form, Product, crc32_of
 
@@ -217,11 +217,9 @@ def container_of(manifest: bytes) -> bytes:
     """Return a container of a manifest alone, which is deflated."""
     compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
     stored = compressor.compress(manifest) + compressor.flush()
-    start = making.packed(make_net("", {}))[:10]
-    size = 64 + len(stored)
-    entry = struct.pack("<HHIQQQ", 1, 1, zlib.crc32(stored), 64, len(stored), len(manifest))
-    header = start + struct.pack("<HIQI", 0, 1, size, 0)
-    return header + struct.pack("<I", zlib.crc32(header + entry)) + entry + stored
+    crc = zlib.crc32(stored)
+    section = layout.Section(layout.MANIFEST, layout.DEFLATED, crc, 0, len(stored), len(manifest))
+    return layout.pack_head([section], 0) + stored
 
 
 def layer_named(name: bytes) -> bytes:

@@ -366,7 +366,7 @@ def changed(rng: random.Random, data: bytes) -> bytes:
 @pytest.mark.parametrize("make", [every_form, more_forms, rotated_forms, trellis_forms])
 def test_damage_with_right_checksums_gives_a_named_error(tmp_path, make):
     data = packed(make())
-    section = layout.parse_head(memoryview(data))[0][1]
+    section = layout.parse_head(memoryview(data)).sections[1]
     body = data[section.offset : section.offset + section.stored_size]
     rng = random.Random(1)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
 
 from cmodel import container
+from cmodel.container.deflation import preset_dictionary
 from cmodel.errors import CmodelError
 from cmodel.tensors import FloatArray, Product, crc32_of_values
 
@@ -57,12 +59,25 @@ def test_there_are_enough_and_all_are_listed():
 
 
 def test_the_generator_writes_what_is_here(tmp_path):
+    again = tmp_path / "vectors"
+    again.mkdir()
+    (tmp_path / "dictionary.bin").write_bytes((ROOT / "spec" / "dictionary.bin").read_bytes())
     for name in ("builder.py", "context.py", "forms.py", "generate.py"):
-        (tmp_path / name).write_bytes((VECTORS / name).read_bytes())
-    subprocess.run([sys.executable, tmp_path / "generate.py"], check=True, capture_output=True)
-    assert json.loads((tmp_path / "index.json").read_text()) == INDEX
+        (again / name).write_bytes((VECTORS / name).read_bytes())
+    subprocess.run([sys.executable, again / "generate.py"], check=True, capture_output=True)
+    assert json.loads((again / "index.json").read_text()) == INDEX
     for path in INDEX:
-        assert (tmp_path / path).read_bytes() == (VECTORS / path).read_bytes(), path
+        assert (again / path).read_bytes() == (VECTORS / path).read_bytes(), path
+
+
+def test_the_preset_dictionary_is_the_one_of_the_specification():
+    data = (ROOT / "spec" / "dictionary.bin").read_bytes()
+    assert (len(data), zlib.crc32(data)) == (4084, 0xCB34A2FF)
+    assert preset_dictionary() == data
+    # Its copies in the readers, and the script that says how it came about.
+    script = ROOT / "spec" / "make_dictionary.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_generator_uses_none_of_our_code():

@@ -3,6 +3,7 @@
 // Prints one JSON value a line for each file: what was found in it, or { "error": ... }.
 
 import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { inflateRawSync } from "node:zlib";
 import yaml from "js-yaml";
 import KaitaiStream from "kaitai-struct/KaitaiStream.js";
@@ -31,7 +32,6 @@ function walk(Cmodel, bytes) {
     deflated: entry.isDeflated,
     ancillary: entry.isAncillary,
     crc32: entry.crc32,
-    offset: entry.offset,
     storedSize: entry.storedSize,
     decodedSize: entry.decodedSize,
     found: [_debug.body.start, _debug.body.end],
@@ -42,7 +42,9 @@ function walk(Cmodel, bytes) {
 function manifestOf(Cmodel, file) {
   const { entry, body } = file.sections[0];
   if (!entry.isDeflated) return body;
-  const inflated = inflateRawSync(body, { maxOutputLength: 64 * 2 ** 20 });
+  const options = { maxOutputLength: 64 * 2 ** 20 };
+  if (entry.hasPreset) options.dictionary = preset;
+  const inflated = inflateRawSync(body, options);
   const manifest = new Cmodel.Manifest(streamOf(inflated), file, file);
   manifest._read();
   return manifest;
@@ -50,15 +52,16 @@ function manifestOf(Cmodel, file) {
 
 function tensors(Cmodel, manifest) {
   const directory = manifest.fields.find((field) => field.number === 3)?.value;
-  return (directory?.tensors ?? []).map((tensor) => ({
+  return (directory?.tensors ?? []).map((tensor, index) => ({
     shape: tensor.extents.map((extent) => extent.value),
     form: Cmodel.FormKind[tensor.form.kind],
-    crc32: tensor.crc32,
+    crc32: directory.checksums[index],
     beginsSection: tensor.beginsSection,
   }));
 }
 
 const [ksy, ...paths] = process.argv.slice(2);
+const preset = readFileSync(join(dirname(ksy), "dictionary.bin"));
 const Cmodel = await compile(ksy);
 for (const path of paths) {
   let found;

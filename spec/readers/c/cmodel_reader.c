@@ -109,7 +109,7 @@ void cmodel_describe(const cmodel *file, size_t index, cmodel_tensor *tensor) {
     memcpy(tensor->shape, entry.shape, sizeof tensor->shape);
     tensor->elements = entry.elements;
     tensor->form = form->kind;
-    tensor->crc32 = entry.crc;
+    tensor->crc32 = file->directory.tensors[index].crc;
     tensor->part_count = 1;
     tensor->parts[0] = part_of("", entry.rank, entry.shape, entry.elements);
     if (form->rotation != NULL) {
@@ -154,7 +154,8 @@ cmodel_status cmodel_decode(cmodel *file, size_t index, unsigned part, float *va
                     (unsigned long long)form->elements, (unsigned long long)capacity);
     TRY(check_section(&c, file->directory.tensors[index].place.section));
     TRY(decode_form(&c, &entry, form, values));
-    if (part == 0 && crc_of_values(&file->crc, values, form->elements) != entry.crc)
+    uint32_t crc = file->directory.tensors[index].crc;
+    if (part == 0 && crc_of_values(&file->crc, values, form->elements) != crc)
         return fail(&c, CMODEL_CHECKSUM, "the CRC-32 of a decoded tensor does not match");
     return CMODEL_OK;
 }

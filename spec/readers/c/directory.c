@@ -123,8 +123,10 @@ static void count_elements(const context *c, const tensor_entry *tensor, amounts
 static cmodel_status read_tensors(const context *c, const manifest *manifest, const section_table *table,
                                   place *at, directory *directory) {
     uint64_t count;
+    bytes checksums;
     amounts all = {0, 0, false};
-    if (!take_shortest(&at->entry, LARGEST_SIZE, &count))
+    if (!take_shortest(&at->entry, LARGEST_SIZE, &count) || count > at->entry.size / 4 ||
+        !take_bytes(&at->entry, 4 * count, &checksums))
         return cut_short(c);
     for (uint64_t i = 0; i < count; i++) {
         const tensor_place *before = i == 0 ? NULL : &directory->tensors[i - 1];
@@ -137,6 +139,7 @@ static cmodel_status read_tensors(const context *c, const manifest *manifest, co
         if (at->section == 0 || at->section == table->count)
             return fail(c, CMODEL_BAD_MANIFEST, "a tensor in a section that the file does not have");
         tensor.place = *at;
+        tensor.crc = load32(checksums.data + 4 * i);
         TRY(read_entry(c, directory, at, &entry));
         if (tensor.layer == manifest->layer_count)
             TRY(check_mean(c, manifest, &entry));

@@ -337,6 +337,5 @@ cmodel_status read_entry(const context *c, directory *directory, place *place, t
     form *made;
     memset(tensor, 0, sizeof *tensor);
     TRY(read_shape(&r, tensor));
-    TRY(read_form(&r, tensor->elements, ANY, &made));
-    return read_u32(&r, &tensor->crc);
+    return read_form(&r, tensor->elements, ANY, &made);
 }

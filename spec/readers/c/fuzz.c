@@ -1,11 +1,11 @@
 /* The libFuzzer target: open a file, list it, decode everything. It is built without the comparison of
- * CRC-32s, and its mutator changes one section and makes the sizes and offsets of the file right again. */
+ * CRC-32s, and its mutator changes one section and makes the section table right again. */
 #include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADER = 32, ENTRY = 32, MOST_PARTS = 8 };
+enum { HEADER = 20, MOST_PARTS = 8 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t room);
@@ -97,62 +97,91 @@ static size_t mutate_directory(uint8_t *part, size_t size, size_t room) {
     return made;
 }
 
-/* Lay the sections out again, one of them exchanged; 0 where it does not fit. */
-static size_t lay_out(uint8_t *data, size_t room, const uint8_t *old, unsigned count, unsigned exchanged,
-                      bytes content) {
-    uint64_t alignment = UINT64_C(1) << old[10] % 13, end = HEADER + ENTRY * count;
-    for (unsigned i = 0; i < count; i++) {
-        const uint8_t *entry = old + HEADER + ENTRY * i;
-        bytes part = {old + load64(entry + 8), (size_t)load64(entry + 16)};
+/* A section: its head and decoded size in the table, and its bytes. */
+typedef struct {
+    uint64_t head, decoded;
+    bytes content;
+} part;
+
+/* The sections of a file, at most MOST_PARTS; 0 where they cannot be found. */
+static unsigned find_parts(const uint8_t *data, size_t size, part parts[MOST_PARTS]) {
+    if (size < HEADER || load32(data + 12) > size - HEADER)
+        return 0;
+    bytes table = {data + HEADER, load32(data + 12)}, crc;
+    uint64_t alignment = UINT64_C(1) << data[10] % 13, end = HEADER + (uint64_t)table.size, stored;
+    unsigned count = 0;
+    for (; table.size > 0 && count < MOST_PARTS; count++) {
+        part *one = &parts[count];
         uint64_t place = (end + alignment - 1) & ~(alignment - 1);
-        if (i == exchanged)
-            part = content;
-        if (place > room || part.size > room - place)
+        if (!take_varint(&table, &one->head) || !take_varint(&table, &stored) ||
+            ((one->head & SECTION_DEFLATED) && !take_varint(&table, &one->decoded)) ||
+            !take_bytes(&table, 4, &crc) || place > size || stored > size - place)
             return 0;
-        memset(data + end, 0, place - end);
-        if (part.size > 0)
-            memcpy(data + place, part.data, part.size);
-        store(data + HEADER + ENTRY * i + 8, place, 8);
-        store(data + HEADER + ENTRY * i + 16, part.size, 8);
-        if ((entry[2] & SECTION_DEFLATED) == 0)
-            store(data + HEADER + ENTRY * i + 24, part.size, 8);
-        end = place + part.size;
+        one->content.data = data + place;
+        one->content.size = (size_t)stored;
+        end = place + stored;
     }
-    store(data + 16, end, 8);
+    return count;
+}
+
+static size_t store_varint(uint8_t *data, uint64_t value) {
+    size_t size = 0;
+    for (; value > 127; value >>= 7)
+        data[size++] = (uint8_t)(value | 128);
+    data[size++] = (uint8_t)value;
+    return size;
+}
+
+/* Lay the sections out again, with CRC-32s of zero; 0 where they do not fit. */
+static size_t lay_out(uint8_t *data, size_t room, unsigned alignment_log, const part *parts, unsigned count) {
+    uint8_t table[MOST_PARTS * 34];
+    size_t size = 0;
+    for (unsigned i = 0; i < count; i++) {
+        size += store_varint(table + size, parts[i].head);
+        size += store_varint(table + size, parts[i].content.size);
+        if (parts[i].head & SECTION_DEFLATED)
+            size += store_varint(table + size, parts[i].decoded);
+        memset(table + size, 0, 4);
+        size += 4;
+    }
+    uint64_t alignment = UINT64_C(1) << alignment_log, end = HEADER + (uint64_t)size;
+    if (end > room)
+        return 0;
+    memcpy(data + HEADER, table, size);
+    store(data + 12, size, 4);
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t place = (end + alignment - 1) & ~(alignment - 1);
+        if (place > room || parts[i].content.size > room - place)
+            return 0;
+        memset(data + end, 0, (size_t)(place - end));
+        if (parts[i].content.size > 0)
+            memcpy(data + place, parts[i].content.data, parts[i].content.size);
+        end = place + parts[i].content.size;
+    }
     return (size_t)end;
 }
 
-static bool can_lay_out(const uint8_t *data, size_t size) {
-    if (size < HEADER || load32(data + 12) < 1 || load32(data + 12) > MOST_PARTS ||
-        size < HEADER + ENTRY * load32(data + 12))
-        return false;
-    for (unsigned i = 0; i < load32(data + 12); i++) {
-        const uint8_t *entry = data + HEADER + ENTRY * i;
-        if (load64(entry + 8) > size || load64(entry + 16) > size - load64(entry + 8))
-            return false;
-    }
-    return true;
-}
-
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t room, unsigned seed) {
-    if (seed % 16 == 0 || !can_lay_out(data, size))
-        return LLVMFuzzerMutate(data, size, room);
-    unsigned count = load32(data + 12), exchanged = seed / 64 % count;
-    const uint8_t *entry = data + HEADER + ENTRY * exchanged;
-    bytes part = {data + load64(entry + 8), (size_t)load64(entry + 16)};
-    uint8_t *old = malloc(size), *content = calloc(room, 1);
+    part parts[MOST_PARTS];
+    uint8_t *old = malloc(size + 1), *content = calloc(room, 1);
     size_t made = 0;
-    if (old != NULL && content != NULL && part.size < room) {
+    if (old != NULL && content != NULL) {
         memcpy(old, data, size);
-        memcpy(content, part.data, part.size);
-        if (exchanged == 0 && seed / 16 % 4 != 0)
-            made = mutate_directory(content, part.size, room);
-        if (made == 0)
-            made = LLVMFuzzerMutate(content, part.size, room);
-        bytes changed = {content, made};
-        made = lay_out(data, room, old, count, exchanged, changed);
-        if (made == 0)
-            memcpy(data, old, size);
+        unsigned count = seed % 16 == 0 ? 0 : find_parts(old, size, parts), exchanged = count > 0 ? seed / 64 % count : 0;
+        if (count > 0 && parts[exchanged].content.size < room) {
+            bytes *changed = &parts[exchanged].content;
+            if (changed->size > 0)
+                memcpy(content, changed->data, changed->size);
+            if (exchanged == 0 && seed / 16 % 4 != 0)
+                made = mutate_directory(content, changed->size, room);
+            if (made == 0)
+                made = LLVMFuzzerMutate(content, changed->size, room);
+            changed->data = content;
+            changed->size = made;
+            made = lay_out(data, room, old[10] % 13, parts, count);
+            if (made == 0)
+                memcpy(data, old, size);
+        }
     }
     free(old);
     free(content);

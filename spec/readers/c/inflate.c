@@ -1,4 +1,4 @@
-/* Raw DEFLATE (RFC 1951) into memory of known size. */
+/* Raw DEFLATE (RFC 1951) into memory of known size, with the preset dictionary before it or with nothing. */
 #include "internal.h"
 
 #include <string.h>
@@ -15,6 +15,7 @@ typedef struct {
     bit_reader bits;
     uint8_t *output;
     size_t size, done;
+    size_t before; /* bytes of the preset dictionary that may be referred to: all or none */
 } inflater;
 
 /* false where the lengths give more codes than there are, or fewer (which is allowed to a code of one
@@ -97,10 +98,11 @@ static bool copy_coded(inflater *f, const code *literals, const code *distances)
             return false;
         unsigned more = symbol < 4 ? 0 : (unsigned)symbol / 2 - 1;
         size_t distance = distance_base[symbol] + bits_take(&f->bits, more);
-        if (bits_over(&f->bits) || distance > f->done || length > f->size - f->done)
+        if (bits_over(&f->bits) || distance > f->before + f->done || length > f->size - f->done)
             return false;
         for (; length > 0; length--, f->done++)
-            f->output[f->done] = f->output[f->done - distance];
+            f->output[f->done] = distance > f->done ? preset_dictionary[PRESET_SIZE + f->done - distance]
+                                                    : f->output[f->done - distance];
     }
 }
 
@@ -168,8 +170,8 @@ static bool inflate_block(inflater *f, bool *last) {
     }
 }
 
-cmodel_status inflate_exactly(const context *c, bytes input, uint8_t *output, size_t size) {
-    inflater f = {bits_of(input), output, size, 0};
+cmodel_status inflate_exactly(const context *c, bytes input, bool preset, uint8_t *output, size_t size) {
+    inflater f = {bits_of(input), output, size, 0, preset ? PRESET_SIZE : 0};
     bool last = false;
     while (!last)
         if (!inflate_block(&f, &last))

@@ -48,7 +48,7 @@ typedef struct {
     struct section *sections; /* of the file, once the section table is read */
 } context;
 
-/* 1. Conventions (conventions.c, inflate.c) */
+/* 1. Conventions (conventions.c, inflate.c, dictionary.c) */
 
 cmodel_status fail(const context *c, cmodel_status status, const char *format, ...) PRINTF_LIKE(3, 4);
 
@@ -96,8 +96,11 @@ void *allocate(const context *c, uint64_t count, size_t item);
 /* Give the array `*items` room for `used + 1` items, within the memory limit and 2^20 items. */
 cmodel_status grow(const context *c, void *items, size_t *room, size_t used, size_t item);
 
-/* Decode raw DEFLATE that has exactly `size` bytes decoded. */
-cmodel_status inflate_exactly(const context *c, bytes input, uint8_t *output, size_t size);
+enum { PRESET_SIZE = 4084 };
+extern const uint8_t preset_dictionary[PRESET_SIZE]; /* section 2.3 */
+
+/* Decode raw DEFLATE, with the preset dictionary or without, that has exactly `size` bytes decoded. */
+cmodel_status inflate_exactly(const context *c, bytes input, bool preset, uint8_t *output, size_t size);
 
 /* 2. The file (file.c) */
 
@@ -116,7 +119,7 @@ typedef struct {
 } section_table;
 
 enum { SECTION_MANIFEST = 1, SECTION_DATA = 2, SECTION_NOTES = 3, SECTION_LABELS = 4 };
-enum { SECTION_DEFLATED = 1, SECTION_ANCILLARY = 0x8000 };
+enum { SECTION_DEFLATED = 1, SECTION_PRESET = 2, SECTION_RESERVED = 4, SECTION_ANCILLARY = 8 };
 
 cmodel_status read_file(const context *c, bytes file, section_table *table);
 /* Check the CRC-32 of a section where that has not been done. */
@@ -198,6 +201,7 @@ typedef struct {
 typedef struct {
     uint64_t layer;
     uint64_t blob;
+    uint32_t crc;
     place place; /* of its shape */
 } tensor_place;
 
@@ -243,7 +247,6 @@ typedef struct {
     unsigned rank;
     uint64_t shape[CMODEL_MAX_RANK];
     uint64_t elements;
-    uint32_t crc;
     uint64_t inner_elements; /* of the forms within the form, and the codes of a product; at most 2^62 */
     form forms[4];          /* the tensor's own is the first; no grammar gives more */
     unsigned form_count;

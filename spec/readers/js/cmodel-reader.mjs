@@ -112,11 +112,6 @@ class Cursor {
     return word(this.take(4), 0) >>> 0;
   }
 
-  u64() {
-    const low = this.u32();
-    return low + this.u32() * 2 ** 32; // beyond 2^53 inexact, but beyond 2^53 all the same
-  }
-
   take(size) {
     if (size > this.left) refuse(this.error, "it ends too early");
     this.at += size;
@@ -152,11 +147,12 @@ class Cursor {
 // 2. The file
 
 const SIGNATURE = [0x89, 0x43, 0x4d, 0x44, 0x0d, 0x0a, 0x1a, 0x0a];
-const VERSION = [0, 2];
-const HEADER_SIZE = 32;
-const ENTRY_SIZE = 32;
+const MAJOR = 1;
+const HEADER_SIZE = 20;
 const DEFLATED = 1;
-const ANCILLARY = 0x8000;
+const PRESET = 2;
+const RESERVED = 4;
+const ANCILLARY = 8;
 const SECTION_NAMES = [undefined, "manifest", "data", "notes", "labels"];
 
 /** Header, section table and padding of a file, checked. */
@@ -166,88 +162,81 @@ function parseLayout(bytes) {
     if (bytes[i] !== SIGNATURE[i]) refuse("bad-signature", "this is not a cmodel container");
   }
   if (size < 8) refuse(size ? "truncated" : "bad-signature", `the file has ${size} bytes`);
-  for (let i = 0; i < 2 && 8 + i < size; i++) {
-    if (bytes[8 + i] !== VERSION[i]) {
-      refuse("bad-version", `the version is ${bytes[8]}.${bytes[9]}, not ${VERSION.join(".")}`);
-    }
+  if (size > 8 && bytes[8] !== MAJOR) {
+    refuse("bad-version", `the version is ${bytes[8]}.${bytes[9] ?? "?"}, not ${MAJOR}.x`);
   }
   if (size < HEADER_SIZE) refuse("truncated", "the file ends within its header");
 
-  const header = new Cursor(bytes.subarray(10, HEADER_SIZE), "bad-header");
-  const log = header.u8();
-  const zero1 = header.u8();
-  const count = header.u32();
-  const stated = header.u64();
-  const zero2 = header.u32();
-  const crc = header.u32();
-  if (size < stated) refuse("truncated", `the file has ${size} bytes of ${stated}`);
-  if (size > stated) refuse("trailing-data", `the file has ${size} bytes instead of ${stated}`);
-  if (count < 1 || count > MAX_SECTIONS) refuse("bad-header", `${count} sections`);
-  const tableEnd = HEADER_SIZE + ENTRY_SIZE * count;
+  const version = `${bytes[8]}.${bytes[9]}`;
+  const log = bytes[10];
+  const tableEnd = HEADER_SIZE + (word(bytes, 12) >>> 0);
   if (tableEnd > size) refuse("truncated", "the file ends within its section table");
   const table = bytes.subarray(HEADER_SIZE, tableEnd);
-  if (crc32(table, crc32(bytes.subarray(0, 28))) !== crc) {
+  if (crc32(table, crc32(bytes.subarray(0, 16))) !== word(bytes, 16) >>> 0) {
     refuse("checksum", "the header and section table are damaged");
   }
   if (log > 12) refuse("bad-header", `the alignment is 2^${log}`);
-  if (zero1 || zero2) refuse("bad-header", "a reserved field is not zero");
+  if (bytes[11]) refuse("bad-header", "the reserved byte is not zero");
 
-  const alignment = 2 ** log;
-  const cursor = new Cursor(table, "bad-header");
   const sections = [];
   const seen = new Set();
-  let end = tableEnd;
-  for (let index = 0; index < count; index++) {
-    const section = parseSection(cursor, index, seen);
-    const offset = Math.ceil(end / alignment) * alignment;
-    if (section.offset !== offset) refuse("bad-header", `section ${index} is not at ${offset}`);
-    if (section.storedSize > size - offset) refuse("bad-header", `section ${index} does not fit`);
-    for (let i = end; i < offset; i++) {
-      if (bytes[i]) refuse("bad-header", `the padding before section ${index} is not zero`);
-    }
-    end = offset + section.storedSize;
-    sections.push(section);
+  for (const cursor = new Cursor(table, "bad-header"); cursor.left; ) {
+    if (sections.length === MAX_SECTIONS) refuse("bad-header", "there are too many sections");
+    sections.push(parseSection(cursor, sections.length, seen));
   }
-  if (end !== size) refuse("bad-header", "the last section does not end with the file");
-  return { alignment, sections };
+  if (!sections.length) refuse("bad-header", "there are no sections");
+  const alignment = 2 ** log;
+  let end = tableEnd;
+  for (const section of sections) {
+    section.offset = Math.ceil(end / alignment) * alignment;
+    if (section.storedSize > size - section.offset) {
+      refuse("truncated", `section ${section.index} goes beyond the end of the file`);
+    }
+    for (let i = end; i < section.offset; i++) {
+      if (bytes[i]) refuse("bad-header", `the padding before section ${section.index} is not zero`);
+    }
+    end = section.offset + section.storedSize;
+  }
+  if (end !== size) refuse("trailing-data", `the last section ends at ${end} of ${size} bytes`);
+  return { version, alignment, sections };
 }
 
 function parseSection(cursor, index, seen) {
-  const head = cursor.u32();
-  const type = head & 0xffff;
-  const flags = head >>> 16;
+  const head = cursor.varint(0xfffff);
+  const type = head >> 4;
+  const flags = head & 15;
+  const deflated = (flags & DEFLATED) !== 0;
+  const storedSize = cursor.varint();
   const section = {
     index,
     type,
     name: SECTION_NAMES[type] ?? `type ${type}`,
-    deflated: (flags & DEFLATED) !== 0,
+    deflated,
+    preset: (flags & PRESET) !== 0,
     ancillary: (flags & ANCILLARY) !== 0,
+    offset: 0, // found when all sizes are known
+    storedSize,
+    decodedSize: deflated ? cursor.varint() : storedSize,
     crc32: cursor.u32(),
-    offset: cursor.u64(),
-    storedSize: cursor.u64(),
-    decodedSize: cursor.u64(),
   };
   const where = `section ${index} (${section.name})`;
   const known = SECTION_NAMES[type] !== undefined;
   if (!known && !section.ancillary) {
     refuse("unknown-feature", `${where} is critical and of unknown type`);
   }
-  if (flags & ~(DEFLATED | ANCILLARY)) refuse("bad-header", `${where} has unknown flags`);
+  if (known && flags & RESERVED) refuse("unknown-feature", `${where} has flag bit 2`);
+  if (known && section.preset && !deflated) {
+    refuse("bad-header", `${where} has a dictionary and is not deflated`);
+  }
   if (known && section.ancillary !== type > 2) {
     refuse("bad-header", `${where} has the wrong ancillary flag`);
   }
   if ((type === 1) !== (index === 0)) {
     refuse("bad-header", "the first section, and no other, is the manifest");
   }
-  if (section.name === "data" && section.deflated) refuse("bad-header", `${where} is deflated`);
+  if (section.name === "data" && deflated) refuse("bad-header", `${where} is deflated`);
   if (known && type > 2 && seen.has(type)) refuse("bad-header", `there are two of ${where}`);
   seen.add(type);
-  for (const value of [section.offset, section.storedSize, section.decodedSize]) {
-    if (value > MAX_INTEGER) refuse("bad-header", `${where} has a size beyond 2^53`);
-  }
-  if (!section.deflated && section.decodedSize !== section.storedSize) {
-    refuse("bad-header", `${where} is not deflated, but has two sizes`);
-  }
   return section;
 }
 
@@ -512,6 +501,7 @@ function parseDirectory(bytes, network, dataSizes) {
     }
   };
   const count = cursor.varint();
+  const sums = cursor.take(4 * count);
   const tensors = [];
   let layer = 0;
   let blob = -1;
@@ -529,7 +519,8 @@ function parseDirectory(bytes, network, dataSizes) {
       streams.at = 0;
       if (++streams.section >= dataSizes.length) refuse("bad-manifest", "there are too few data sections");
     } else if (i === 0) refuse("bad-manifest", "the first tensor begins no data section");
-    tensors.push(parseTensor(cursor, network, streams, layer, blob));
+    const tensor = parseTensor(cursor, network, streams, layer, blob);
+    tensors.push({ ...tensor, crc32: word(sums, 4 * i) >>> 0 });
   }
   closeSection();
   if (cursor.left) refuse("bad-manifest", "bytes follow the tensor directory");
@@ -549,7 +540,7 @@ function parseTensor(cursor, network, streams, layer, blob) {
   const elements = shape.includes(0) ? 0 : product(...shape);
   if (elements > MAX_ELEMENTS) refuse("bad-manifest", `${name} has ${elements} elements`);
   const form = parseForm(cursor, streams, shape, FORMS);
-  return { name, layer, blob, shape, elements, section: streams.section, form, crc32: cursor.u32() };
+  return { name, layer, blob, shape, elements, section: streams.section, form };
 }
 
 /** Give each layer the names of its parameters, stored and shared. */
@@ -1971,11 +1962,16 @@ for (let i = 0, base = 1; i < 30; i++) {
   base += 1 << DISTANCE_EXTRA[i];
 }
 
-/** Inflate raw DEFLATE that must give exactly `size` bytes and end with `bytes`. */
-function inflate(bytes, size, error) {
+/**
+ * Inflate raw DEFLATE that must give exactly `size` bytes and end with `bytes`, as if `preset` stood
+ * before it.
+ */
+function inflate(bytes, preset, size, error) {
   const cursor = new Cursor(bytes, error);
-  const out = new Uint8Array(size);
-  let at = 0;
+  const start = preset.length;
+  const out = new Uint8Array(start + size);
+  out.set(preset);
+  let at = start;
   let held = 0;
   let have = 0;
   const take = (count) => {
@@ -1999,7 +1995,7 @@ function inflate(bytes, size, error) {
     return refuse(error, "a deflated section has a code that does not exist");
   };
   const room = (count) => {
-    if (count > size - at) refuse(error, "a deflated section is longer than stated");
+    if (count > out.length - at) refuse(error, "a deflated section is longer than stated");
   };
   for (let last = 0; !last; ) {
     last = take(1);
@@ -2033,9 +2029,79 @@ function inflate(bytes, size, error) {
       for (const end = at + length; at < end; at++) out[at] = out[at - distance];
     }
   }
-  if (at !== size) refuse(error, "a deflated section is shorter than stated");
+  if (at !== out.length) refuse(error, "a deflated section is shorter than stated");
   if (cursor.left) refuse(error, "bytes follow the end of a deflated section");
-  return out;
+  return out.subarray(start);
+}
+
+// The preset dictionary of section 2.3 in base 64, written by spec/make_dictionary.py.
+const PRESET_TEXT =
+  "YWlycGxhbmUKYXV0b21vYmlsZQpiaXJkCmNhdApkZWVyCmRvZwpmcm9nCmhvcnNlCnNoaXAKdHJ1Y2sKMAoxCjIKMwo0" +
+  "CjUKNgo3CjgKOQoiY2FsaWJyYXRpb24iLCJpbWFnZXMiOiJtZXRob2QiOiJwcnVuZS5tYWduaXR1ZGUiLCJkZW5zaXR5" +
+  "IjowLjF9LHsibWV0aG9kIjoicXVhbnRpemUua21lYW5zIiwiYml0cyI6NCJncmFudWxhcml0eSI6ImNoYW5uZWwiLCJs" +
+  "YXllcnMiOlsic3RlcHMiOlt7InJlY2lwZSI6eyJuYW1lIjoicmRvIn0sInNlZWQiOjB9eyJyZWNpcGUiOnsibmFtZSI6" +
+  "ImRlZXAtY29tcHJlc3Npb24ifSwic2VlZCI6MH17InJlY2lwZSI6eyJuYW1lIjoia21lYW5zLWh1ZmZtYW4ifSwic2Vl" +
+  "ZCI6MH17InJlY2lwZSI6eyJuYW1lIjoibGluZWFyOCJ9LCJzZWVkIjowfRIGQXJnTWF4EgRCaWFzEgRDcm9wEgVFbWJl" +
+  "ZBIETFNUTRIDTVZOEgNTUFASB1Blcm11dGUSCU5vcm1hbGl6ZRIIUHJpb3JCb3gSCVJlZHVjdGlvbhIJUGFyYW1ldGVy" +
+  "EghBY2N1cmFjeRIFUFJlTFUSA0VMVRIFUG93ZXISBVNsaWNlEgVTcGxpdBIHUmVzaGFwZRIHU2lnbW9pZBIEVGFuSBIH" +
+  "RmxhdHRlbhINRGVjb252b2x1dGlvbqIGLQoEbG9zcxIPU29mdG1heFdpdGhMb3NzGgNmYzgaBWxhYmVsIgRsb3NzQgII" +
+  "ATIKHQAAgD8lAACAPzIKHQAAAEAlAAAAADoPCghnYXVzc2lhbjUK1yM8Qg8KCGNvbnN0YW50FQAAAAA6BgoEbXNyYTIF" +
+  "HQAAgD8yBR0AAABAOggKBnhhdmllckIKCghjb25zdGFudCoIEBAQEBAQcD8qCAAAAAAAAHA/MhgAAAAAAABaQAAAAAAA" +
+  "QF1AAAAAAADAXkAKBlJlc05ldKIGOwoNcmVzMmFfYnJhbmNoMRILQ29udm9sdXRpb24aBXBvb2wxIg1yZXMyYV9icmFu" +
+  "Y2gx0gYGCEAQACABogZKCg5yZXMyYV9icmFuY2gyYhILQ29udm9sdXRpb24aDnJlczJhX2JyYW5jaDJhIg5yZXMyYV9i" +
+  "cmFuY2gyYtIGCghAEAAYASADMAKiBjsKE3JlczJhX2JyYW5jaDJiX3JlbHUSBFJlTFUaDnJlczJhX2JyYW5jaDJiIg5y" +
+  "ZXMyYV9icmFuY2gyYqIGNgoFcmVzMmESB0VsdHdpc2UaDXJlczJhX2JyYW5jaDEaDnJlczJhX2JyYW5jaDJjIgVyZXMy" +
+  "YaIGOwoKY29udjJfMS9kdxILQ29udm9sdXRpb24aBWNvbnYxIgpjb252Ml8xL2R30gYMCCAQABgBIAMoIDABogY3Cg1j" +
+  "b252Ml8xL2R3L2JuEglCYXRjaE5vcm0aCmNvbnYyXzEvZHciCmNvbnYyXzEvZHfaCAIIAaIGNgoQY29udjJfMS9kdy9z" +
+  "Y2FsZRIFU2NhbGUaCmNvbnYyXzEvZHciCmNvbnYyXzEvZHfyCAIgAaIGKgoKcmVsdTJfMS9kdxIEUmVMVRoKY29udjJf" +
+  "MS9kdyIKY29udjJfMS9kd6IGPAoLY29udjJfMS9zZXASC0NvbnZvbHV0aW9uGgpjb252Ml8xL2R3Igtjb252Ml8xL3Nl" +
+  "cNIGBghAEAAgAaIGLAoFY29udjESC0NvbnZvbHV0aW9uGgRkYXRhIgVjb252MdIGCAhAGAMgBzACogYoCghibl9jb252" +
+  "MRIJQmF0Y2hOb3JtGgVjb252MSIFY29udjHaCAIIAaIGJwoLc2NhbGVfY29udjESBVNjYWxlGgVjb252MSIFY29udjHy" +
+  "CAIgAaIGJwoFcG9vbDUSB1Bvb2xpbmcaBXJlczVjIgVwb29sNcoHBggBEAcYAaIGKwoGZmMxMDAwEgxJbm5lclByb2R1" +
+  "Y3QaBXBvb2w1IgZmYzEwMDCqBwMI6AeiBlQKF2luY2VwdGlvbl8zYS8zeDNfcmVkdWNlEgtDb252b2x1dGlvbhoMcG9v" +
+  "bDIvM3gzX3MyIhdpbmNlcHRpb25fM2EvM3gzX3JlZHVjZdIGBAhgIAEKClNxdWVlemVOZXSiBj8KEGZpcmUyL3NxdWVl" +
+  "emUxeDESC0NvbnZvbHV0aW9uGgVwb29sMSIQZmlyZTIvc3F1ZWV6ZTF4MdIGBAgQIAGiBkEKFWZpcmUyL3JlbHVfc3F1" +
+  "ZWV6ZTF4MRIEUmVMVRoQZmlyZTIvc3F1ZWV6ZTF4MSIQZmlyZTIvc3F1ZWV6ZTF4MaIGSAoPZmlyZTIvZXhwYW5kMXgx" +
+  "EgtDb252b2x1dGlvbhoQZmlyZTIvc3F1ZWV6ZTF4MSIPZmlyZTIvZXhwYW5kMXgx0gYECEAgAaIGPgoUZmlyZTIvcmVs" +
+  "dV9leHBhbmQxeDESBFJlTFUaD2ZpcmUyL2V4cGFuZDF4MSIPZmlyZTIvZXhwYW5kMXgxogZKCg9maXJlMi9leHBhbmQz" +
+  "eDMSC0NvbnZvbHV0aW9uGhBmaXJlMi9zcXVlZXplMXgxIg9maXJlMi9leHBhbmQzeDPSBgYIQBgBIAOiBj4KFGZpcmUy" +
+  "L3JlbHVfZXhwYW5kM3gzEgRSZUxVGg9maXJlMi9leHBhbmQzeDMiD2ZpcmUyL2V4cGFuZDN4M6IGRgoMZmlyZTIvY29u" +
+  "Y2F0EgZDb25jYXQaD2ZpcmUyL2V4cGFuZDF4MRoPZmlyZTIvZXhwYW5kM3gzIgxmaXJlMi9jb25jYXSiBiwKBmNvbnYx" +
+  "MBILQ29udm9sdXRpb24aBWRyb3A5IgZjb252MTDSBgUI6AcgAaIGKAoGcG9vbDEwEgdQb29saW5nGgZjb252MTAiBnBv" +
+  "b2wxMMoHBAgBYAGiBh0KBHByb2ISB1NvZnRtYXgaBnBvb2wxMCIEcHJvYhoEZGF0YSABIAMg4AEg4AGiBi4KB2NvbnYx" +
+  "XzESC0NvbnZvbHV0aW9uGgRkYXRhIgdjb252MV8x0gYGCEAYASADogYhCgdyZWx1MV8xEgRSZUxVGgdjb252MV8xIgdj" +
+  "b252MV8xCgdBbGV4TmV0ogYgCgRkYXRhEgVJbnB1dCIEZGF0YfoICgoICgYKA+MB4wGiBioKBWNvbnYxEgtDb252b2x1" +
+  "dGlvbhoEZGF0YSIFY29udjHSBgYIYCALMASiBikKBW5vcm0xEgNMUk4aBXBvb2wxIgVub3JtMbIHDAgFFRe30TgdAABA" +
+  "P6IGLgoFY29udjISC0NvbnZvbHV0aW9uGgVub3JtMSIFY29udjLSBgkIgAIYAiAFKAKiBiwKBWNvbnYzEgtDb252b2x1" +
+  "dGlvbhoFcG9vbDIiBWNvbnYz0gYHCIADGAEgA6IGGwoFcmVsdTMSBFJlTFUaBWNvbnYzIgVjb252M6IGLgoFY29udjUS" +
+  "C0NvbnZvbHV0aW9uGgVjb252NCIFY29udjXSBgkIgAIYASADKAKiBhsKBXJlbHU1EgRSZUxVGgVjb252NSIFY29udjWi" +
+  "BiUKBXBvb2w1EgdQb29saW5nGgVjb252NSIFcG9vbDXKBwQQAxgCogYlCgNmYzYSDElubmVyUHJvZHVjdBoFcG9vbDUi" +
+  "A2ZjNqoHAwiAIKIGFwoFcmVsdTYSBFJlTFUaA2ZjNiIDZmM2ogYaCgVkcm9wNhIHRHJvcG91dBoDZmM2IgNmYzaiBiMK" +
+  "A2ZjOBIMSW5uZXJQcm9kdWN0GgNmYzciA2ZjOKoHAwjoB6IGGgoEcHJvYhIHU29mdG1heBoDZmM4IgRwcm9iCgVtbmlz" +
+  "dBoEZGF0YUIFCgMBkAaiBiQKA2lwMRIMSW5uZXJQcm9kdWN0GgRkYXRhIgNpcDGqBwMIrAKiBhcKBXJlbHUxEgRSZUxV" +
+  "GgNpcDEiA2lwMaIGIgoDaXAyEgxJbm5lclByb2R1Y3QaA2lwMSIDaXAyqgcCCGSiBhcKBXJlbHUyEgRSZUxVGgNpcDIi" +
+  "A2lwMqIGIgoDaXAzEgxJbm5lclByb2R1Y3QaA2lwMiIDaXAzqgcCCAqiBhoKBHByb2ISB1NvZnRtYXgaA2lwMyIEcHJv" +
+  "YgoMQ0lGQVIxMF9mdWxsogYeCgRkYXRhEgVJbnB1dCIEZGF0YfoICAoGCgQBAyAgogYsCgVjb252MRILQ29udm9sdXRp" +
+  "b24aBGRhdGEiBWNvbnYx0gYICCAYAiAFMAGiBiMKA2JuMRIJQmF0Y2hOb3JtGgVjb252MSIFY29udjHaCAIIAaIGIgoG" +
+  "c2NhbGUxEgVTY2FsZRoFY29udjEiBWNvbnYx8ggCIAGiBiUKBXBvb2wxEgdQb29saW5nGgVjb252MSIFcG9vbDHKBwQQ" +
+  "AxgCogYbCgVyZWx1MRIEUmVMVRoFcG9vbDEiBXBvb2wxogYrCgVub3JtMRIDTFJOGgVwb29sMSIFbm9ybTGyBw4IAxUX" +
+  "t1E4HQAAQD8gAaIGLQoFY29udjISC0NvbnZvbHV0aW9uGgVub3JtMSIFY29udjLSBggIIBgCIAUwAaIGGwoFcmVsdTIS" +
+  "BFJlTFUaBWNvbnYyIgVjb252MqIGJwoFcG9vbDISB1Bvb2xpbmcaBWNvbnYyIgVwb29sMsoHBggBEAMYAqIGKwoFbm9y" +
+  "bTISA0xSThoFcG9vbDIiBW5vcm0ysgcOCAMVF7dROB0AAEA/IAGiBi0KBWNvbnYzEgtDb252b2x1dGlvbhoFbm9ybTIi" +
+  "BWNvbnYz0gYICEAYAiAFMAGiBhsKBXJlbHUzEgRSZUxVGgVjb252MyIFY29udjOiBicKBXBvb2wzEgdQb29saW5nGgVj" +
+  "b252MyIFcG9vbDPKBwYIARADGAKiBiQKA2lwMRIMSW5uZXJQcm9kdWN0GgVwb29sMyIDaXAxqgcCCAqiBhoKBHByb2IS" +
+  "B1NvZnRtYXgaA2lwMSIEcHJvYgoFTGVOZXSiBh4KBGRhdGESBUlucHV0IgRkYXRh+ggICgYKBEABHByiBigKBWNvbnYx" +
+  "EgtDb252b2x1dGlvbhoEZGF0YSIFY29udjHSBgQIFCAFogYlCgVwb29sMRIHUG9vbGluZxoFY29udjEiBXBvb2wxygcE" +
+  "EAIYAqIGKQoFY29udjISC0NvbnZvbHV0aW9uGgVwb29sMSIFY29udjLSBgQIMiAFogYlCgVwb29sMhIHUG9vbGluZxoF" +
+  "Y29udjIiBXBvb2wyygcEEAIYAqIGJQoDaXAxEgxJbm5lclByb2R1Y3QaBXBvb2wyIgNpcDGqBwMI9AOiBhcKBXJlbHUx" +
+  "EgRSZUxVGgNpcDEiA2lwMaIGIgoDaXAyEgxJbm5lclByb2R1Y3QaA2lwMSIDaXAyqgcCCAqiBhoKBHByb2ISB1NvZnRt" +
+  "YXgaA2lwMiIEcHJvYg=="; // end of PRESET_TEXT
+
+let presetBytes;
+
+function presetDictionary() {
+  presetBytes ??= Uint8Array.from(atob(PRESET_TEXT), (character) => character.charCodeAt(0));
+  return presetBytes;
 }
 
 function prefixCode(lengths, error, mayBeIncomplete) {
@@ -2123,8 +2189,8 @@ export class Container {
     this.#bytes = bytes;
     this.maxMemory = maxMemory;
     this.maxTensor = maxTensor;
-    const { alignment, sections } = parseLayout(bytes);
-    this.version = VERSION.join(".");
+    const { version, alignment, sections } = parseLayout(bytes);
+    this.version = version;
     this.size = bytes.length;
     this.alignment = alignment;
     this.sections = sections;
@@ -2228,7 +2294,9 @@ export class Container {
       refuse("limit-memory", `section ${section.index} (${section.name}) is larger than 4 MiB`);
     }
     const stored = this.#checked(section);
-    return section.deflated ? inflate(stored, section.decodedSize, error) : stored;
+    if (!section.deflated) return stored;
+    const preset = section.preset ? presetDictionary() : new Uint8Array(0);
+    return inflate(stored, preset, section.decodedSize, error);
   }
 
   #decodeWords(name) {

@@ -53,7 +53,6 @@ def _is_binary(path: Path) -> bool:
 
 def _container(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from cmodel.container import Container
-    from cmodel.container.layout import VERSION
     from cmodel.net import InputTransform
 
     stored = Container(args.file, max_memory=args.max_memory)
@@ -63,7 +62,7 @@ def _container(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     transform = net.transform or InputTransform()
     facts: dict[str, Any] = {
         "kind": "container",
-        "format": f"{VERSION[0]}.{VERSION[1]}",
+        "format": "{}.{}".format(*stored.version),
         "name": net.name,
         "bytes": stored.size,
         "bytes_before": before,
@@ -140,9 +139,9 @@ def _labels_text(labels: Sequence[str], most: int = 3) -> str:
 
 def _purposes(stored: Container) -> dict[str, int]:
     """Bytes of the file by purpose; together they are the whole file."""
-    from cmodel.container.layout import ENTRY_SIZE, HEADER_SIZE
+    from cmodel.container.layout import HEADER_SIZE, pack_table
 
-    purposes = {"header": HEADER_SIZE, "section table": ENTRY_SIZE * len(stored.sections)}
+    purposes = {"header": HEADER_SIZE, "section table": len(pack_table(stored.sections))}
     for section in stored.sections:
         purposes[section.name] = purposes.get(section.name, 0) + section.stored_size
     purposes["code tables"] = stored.table_bytes()

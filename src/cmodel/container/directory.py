@@ -43,20 +43,24 @@ class StoredTensor:
 
 
 def write_tensor(form: Form, sink: Sink) -> None:
-    """Describe a tensor in the directory of `sink`, and write its streams there."""
+    """Describe a tensor in the directory of `sink`, and write its streams there.
+
+    Its CRC-32 stands elsewhere: `write_directory` takes it.
+    """
     sink.directory.varint(len(form.shape))
     for extent in form.shape:
         sink.directory.varint(extent)
     write_form(form, sink)
-    sink.directory.word(crc32_of(form))
 
 
-def write_directory(tensors: Sequence[tuple[Place, Sink]], *, own_sections: bool) -> bytes:
+def write_directory(tensors: Sequence[tuple[Place, Form, Sink]], *, own_sections: bool) -> bytes:
     """Return the directory of written tensors: in one data section, or each in its own."""
     directory = ByteWriter()
     directory.varint(len(tensors))
+    for _, form, _ in tensors:
+        directory.word(crc32_of(form))
     previous = (0, -1)
-    for index, (place, sink) in enumerate(tensors):
+    for index, (place, _, sink) in enumerate(tensors):
         delta = place[0] - previous[0]
         stated = place[1] != (previous[1] + 1 if delta == 0 else 0)
         begins = own_sections or index == 0
@@ -82,9 +86,12 @@ def read_directory(data: bytes, keys: Sequence[str]) -> tuple[list[StoredTensor]
     layer, blob = 0, -1
     cursor = Cursor(reader)
     count = reader.varint()
+    if reader.left < 4 * count:
+        raise BadManifest("the tensor directory ends within its checksums")
     if count > MAX_TENSORS:
         raise LimitMemory(f"the file has {count} tensors, at most {MAX_TENSORS} are allowed")
-    for _ in range(count):
+    checksums = [reader.word() for _ in range(count)]
+    for crc32 in checksums:
         head = reader.varint()
         if head >> 2:
             layer, blob = layer + (head >> 2), -1
@@ -103,9 +110,7 @@ def read_directory(data: bytes, keys: Sequence[str]) -> tuple[list[StoredTensor]
             raise BadManifest(f"a mean image of {len(shape)} dimensions")
         stored = read_form(cursor, shape)
         size = cursor.offset - start
-        tensors.append(
-            StoredTensor(name, place, shape, cursor.section, start, size, stored, reader.word())
-        )
+        tensors.append(StoredTensor(name, place, shape, cursor.section, start, size, stored, crc32))
     if not reader.at_end:
         raise BadManifest("bytes follow the last tensor of the directory")
     return tensors, cursor.decoded_bytes

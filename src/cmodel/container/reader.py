@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cmodel.container import layout
+from cmodel.container.deflation import inflate
 from cmodel.container.directory import MEAN_IMAGE_NAME, StoredTensor, read_directory
 from cmodel.container.manifest import (
     keys_of,
@@ -66,7 +67,9 @@ class Container:
         self._checked: set[int] = set()
         with self._errors():
             self._data = _map(self.path)
-            self.sections, self.alignment_log2 = layout.parse_head(self._data)
+            head = layout.parse_head(self._data)
+            self.version, self.alignment_log2 = head.version, head.alignment_log2
+            self.sections = head.sections
             self.manifest = parse_manifest(self.section_bytes(0))
             self.data_sections = [
                 i for i, section in enumerate(self.sections) if section.type == layout.DATA
@@ -129,17 +132,7 @@ class Container:
             raise LimitMemory(
                 f"{section.decoded_size} bytes, {layout.MAX_TEXT} are allowed", where=where
             )
-        stored = self._stored(index)
-        if not section.deflated:
-            return bytes(stored)
-        inflater = zlib.decompressobj(-15)
-        try:
-            data = inflater.decompress(stored, section.decoded_size + 1)
-        except zlib.error as error:
-            raise BadManifest("the deflated bytes are not valid", where=where) from error
-        if len(data) != section.decoded_size or not inflater.eof or inflater.unused_data:
-            raise BadManifest("the deflated bytes are not of the stated size", where=where)
-        return data
+        return inflate(section, self._stored(index), where)
 
     def _find_tensors(self) -> list[StoredTensor]:
         data = self.data_sections

@@ -1,8 +1,8 @@
-"""Bytes of the tensor directory: LEB128 varints in their shortest form, zigzag, fixed words."""
+"""Numbers of section table and tensor directory: shortest LEB128 varints, zigzag, fixed words."""
 
 from __future__ import annotations
 
-from cmodel.errors import BadManifest
+from cmodel.errors import BadManifest, InputError
 
 # Sizes and offsets stay exact in every language.
 MAX_VARINT = 1 << 53
@@ -45,11 +45,19 @@ class ByteWriter:
 class ByteReader:
     """Reads numbers from a byte string.
 
-    Every method raises BadManifest where the string ends too early or a number is out of range.
+    Every method raises `error` where the string ends too early or a number is out of range; `what`
+    is the string's name in it.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        what: str = "the tensor directory",
+        error: type[InputError] = BadManifest,
+    ) -> None:
         self._data = data
+        self._what = what
+        self._error = error
         self._position = 0
 
     @property
@@ -57,10 +65,15 @@ class ByteReader:
         """Whether everything was read."""
         return self._position == len(self._data)
 
+    @property
+    def left(self) -> int:
+        """Bytes that were not read yet."""
+        return len(self._data) - self._position
+
     def byte(self) -> int:
         """Read one byte."""
         if self.at_end:
-            raise BadManifest("the tensor directory ends too early")
+            raise self._error(f"{self._what} ends too early")
         self._position += 1
         return self._data[self._position - 1]
 
@@ -74,11 +87,11 @@ class ByteReader:
                 break
             shift += 7
             if shift > 56:
-                raise BadManifest("a number in the tensor directory is too long")
+                raise self._error(f"a number in {self._what} is too long")
         if shift and not byte:
-            raise BadManifest("a number in the tensor directory is not in its shortest form")
+            raise self._error(f"a number in {self._what} is not in its shortest form")
         if value > limit:
-            raise BadManifest(f"a number in the tensor directory is {value}, at most {limit}")
+            raise self._error(f"a number in {self._what} is {value}, at most {limit}")
         return value
 
     def zigzag(self, limit: int) -> int:

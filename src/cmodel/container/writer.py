@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal, cast
 
 from cmodel.container import layout
+from cmodel.container.deflation import deflate
 from cmodel.container.directory import Place, write_directory, write_tensor
 from cmodel.container.form_writer import write_form
 from cmodel.container.levels import DEFAULT_LEVEL, LEVELS, budget, choose, coders_for, nanoseconds
@@ -60,13 +61,13 @@ def write_to(
     for index, (place, form) in enumerate(placed):
         sink = Sink(*coders_for(level if index in slow else LEVELS[0], 0), tables)
         write_tensor(form, sink)
-        tensors.append((place, sink))
-    small = sum(sink.size for _, sink in tensors) < SMALL_PAYLOAD
+        tensors.append((place, form, sink))
+    small = sum(sink.size for _, _, sink in tensors) < SMALL_PAYLOAD
     if small:
-        chunks = [chunk for _, sink in tensors for chunk in sink.chunks]
+        chunks = [chunk for _, _, sink in tensors for chunk in sink.chunks]
         data = [_data_part(chunks)] if tensors else []
     else:
-        data = [_data_part(sink.chunks) for _, sink in tensors]
+        data = [_data_part(sink.chunks) for _, _, sink in tensors]
     manifest = build_manifest(net)
     if tensors:
         manifest.directory = write_directory(tensors, own_sections=not small)
@@ -153,11 +154,8 @@ def _data_part(chunks: Sequence[bytes]) -> _Part:
 
 
 def _deflated_part(kind: int, flags: int, data: bytes) -> _Part:
-    compressor = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
-    deflated = compressor.compress(data) + compressor.flush()
-    if len(deflated) < len(data):
-        return _Part(kind, flags | layout.DEFLATED, [deflated], len(data))
-    return _Part(kind, flags, [data], len(data))
+    stored, how = deflate(data)
+    return _Part(kind, flags | how, [stored], len(data))
 
 
 def _write_parts(file: BinaryIO, parts: Sequence[_Part], alignment_log2: int) -> int:
@@ -169,21 +167,18 @@ def _write_parts(file: BinaryIO, parts: Sequence[_Part], alignment_log2: int) ->
             f"of manifest, notes or labels; here are {len(parts)} and {max(texts)}"
         )
     sections = []
-    position = layout.HEADER_SIZE + layout.ENTRY_SIZE * len(parts)
     for part in parts:
-        position = layout.align(position, alignment)
         crc = 0
         for chunk in part.chunks:
             crc = zlib.crc32(chunk, crc)
-        sections.append(
-            layout.Section(part.type, part.flags, crc, position, part.size, part.decoded_size)
-        )
-        position += part.size
-    file.write(layout.pack_head(sections, alignment_log2, position))
-    written = layout.HEADER_SIZE + layout.ENTRY_SIZE * len(parts)
-    for part, section in zip(parts, sections, strict=True):
-        file.write(bytes(section.offset - written))
+        sections.append(layout.Section(part.type, part.flags, crc, 0, part.size, part.decoded_size))
+    head = layout.pack_head(sections, alignment_log2)
+    file.write(head)
+    position = len(head)
+    for part in parts:
+        start = layout.align(position, alignment)
+        file.write(bytes(start - position))
         for chunk in part.chunks:
             file.write(chunk)
-        written = section.offset + section.stored_size
-    return written
+        position = start + part.size
+    return position

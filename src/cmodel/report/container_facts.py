@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from cmodel.container import Container, StoredTensor
-from cmodel.container.layout import ENTRY_SIZE, HEADER_SIZE, VERSION
+from cmodel.container.layout import HEADER_SIZE, pack_table
 from cmodel.engine import Engine
 from cmodel.errors import CmodelError
 from cmodel.net import Net
@@ -84,7 +84,7 @@ def container_facts(
         "file": Path(stored.path).name,
         "name": net.name,
         "sha256": digest,
-        "format": f"{VERSION[0]}.{VERSION[1]}",
+        "format": "{}.{}".format(*stored.version),
         "bytes": stored.size,
         "bytes_before": before,
         "parameters": count,
@@ -136,7 +136,7 @@ def kind_of(stream: str) -> str:
 
 def _side_data(stored: Container) -> dict[str, int]:
     """Return the bytes that are no tensor's, by what they are."""
-    side = {"header": HEADER_SIZE + ENTRY_SIZE * len(stored.sections)}
+    side = {"header": HEADER_SIZE + len(pack_table(stored.sections))}
     data = 0
     for section in stored.sections:
         if section.name == "data":

@@ -14,6 +14,7 @@ from tests.nets import toy_net
 
 from cmodel import container
 from cmodel.container import layout
+from cmodel.container.deflation import inflate
 from cmodel.net import Net
 from cmodel.proto import manifest_pb2
 from cmodel.tensors import Codebook, Dense, Hashed, Linear, Product, Sparse, Trellis
@@ -127,12 +128,10 @@ def resealed(
     body: bytes | None = None,
 ) -> bytes:
     """Change the manifest of a file (and its data), and make sizes and checksums right again."""
-    sections = layout.parse_head(memoryview(data))[0]
+    sections = layout.parse_head(memoryview(data)).sections
     first = sections[0]
     stored = data[first.offset : first.offset + first.stored_size]
-    manifest = manifest_pb2.Manifest.FromString(
-        zlib.decompress(stored, -15) if first.deflated else stored
-    )
+    manifest = manifest_pb2.Manifest.FromString(inflate(first, stored, "the manifest"))
     change(manifest)
     text = manifest.SerializeToString()
     parts = [(replace(first, flags=0, decoded_size=len(text)), text)]
@@ -140,12 +139,8 @@ def resealed(
         parts += [(s, data[s.offset : s.offset + s.stored_size]) for s in sections[1:]]
     else:
         parts.append((replace(sections[1], decoded_size=len(body)), body))
-    position = layout.HEADER_SIZE + layout.ENTRY_SIZE * len(parts)
-    table, contents = [], b""
-    for section, payload in parts:
-        table.append(
-            replace(section, crc32=zlib.crc32(payload), offset=position, stored_size=len(payload))
-        )
-        contents += payload
-        position += len(payload)
-    return layout.pack_head(table, 0, position) + contents
+    table = [
+        replace(section, crc32=zlib.crc32(payload), stored_size=len(payload))
+        for section, payload in parts
+    ]
+    return layout.pack_head(table, 0) + b"".join(payload for _, payload in parts)

@@ -25,7 +25,7 @@ def directory(*numbers: int | bytes) -> bytes:
 
 CRC = bytes(4)
 # One tensor of the second layer, first in the first data section, of shape (4,).
-HEAD = (1, 1 << 2 | 2, 1, 4)
+HEAD = (1, CRC, 1 << 2 | 2, 1, 4)
 DENSE = b"\x00"
 
 
@@ -40,36 +40,36 @@ def forged(data: bytes, body: bytes | None = None) -> bytes:
     ("data", "error"),
     [
         (directory(3), BadManifest),  # no tensor of three
-        (directory(*HEAD, DENSE), BadManifest),  # no CRC
-        (directory(*HEAD, DENSE, CRC, 0), BadManifest),  # bytes after the end
-        (directory(*HEAD, DENSE, CRC), BadManifest),  # the section has more bytes
+        (directory(2, CRC, *[0] * 2), BadManifest),  # one CRC of two
+        (directory(*HEAD, DENSE, 0), BadManifest),  # bytes after the end
+        (directory(*HEAD, DENSE), BadManifest),  # the section has more bytes
         (b"\x81\x00", BadManifest),  # not the shortest form
         (b"\xff" * 9 + b"\x01", BadManifest),  # too long
-        (directory(1, 1 << 2, 1, 4, DENSE, CRC), BadManifest),  # in no section
-        (directory(1, 9 << 2 | 2, 1, 4, DENSE, CRC), BadManifest),  # no such layer
-        (directory(2, *HEAD[1:], DENSE, CRC, 1, 0, 1, 4, DENSE, CRC), BadManifest),  # blob 0 twice
-        (directory(1, 7, 3, 1, 4, DENSE, CRC), BadManifest),  # blobs with a gap
-        (directory(1, 6, 40, *[1] * 40, DENSE, CRC), BadManifest),  # 40 dimensions
-        (directory(1, 6, 2, 1 << 30, 1 << 30, DENSE, CRC), BadManifest),  # 2^60 elements
-        (directory(*HEAD, b"\x0f", CRC), UnknownFeature),  # a form of the future
-        (directory(*HEAD, b"\x70", CRC), UnknownFeature),  # a float type of the future
-        (directory(*HEAD, b"\x01", 0, DENSE, 0, CRC), BadManifest),  # no entries
-        (directory(*HEAD, b"\x01", 70000, DENSE, 0, CRC), BadManifest),  # too many entries
-        (directory(*HEAD, b"\x11", 3, 2, DENSE, 0, CRC), BadManifest),  # 3 groups of 4
-        (directory(*HEAD, b"\x41", 2, DENSE, 0, CRC), UnknownFeature),  # a variant of the future
-        (directory(*HEAD, b"\x01", 2, b"\x03", CRC), BadManifest),  # sparse centroids
-        (directory(*HEAD, b"\x01", 2, DENSE, 7, CRC), UnknownFeature),  # a coder of the future
-        (directory(*HEAD, b"\x01", 2, DENSE, 9 << 3, CRC), BadManifest),  # 9 bits for a byte
-        (directory(*HEAD, b"\x02", 2 * 200, DENSE, 0, CRC), BadManifest),  # lowest is 200
-        (directory(*HEAD, b"\x03", 5, 1, 5, 0, DENSE, CRC), BadManifest),  # 5 values of 4
-        (directory(*HEAD, b"\x03", 2, 9, 2, 0, DENSE, CRC), BadManifest),  # 9-bit gaps
-        (directory(*HEAD, b"\x03", 2, 1, 99, 0, DENSE, CRC), BadManifest),  # 99 gap symbols
-        (directory(*HEAD, b"\x13", 1, 1, 1, DENSE, CRC), BadManifest),  # blocks of 1 x 1
-        (directory(*HEAD, b"\x13", 3, 1, 1, DENSE, CRC), BadManifest),  # blocks do not divide
-        (directory(*HEAD, b"\x63", 1, DENSE, CRC), UnknownFeature),  # a position coder to come
-        (directory(*HEAD, b"\x04", 1, 3, 2, 1, DENSE, 0, CRC), BadManifest),  # 3 blocks in 4
-        (directory(*HEAD, b"\x14", 7, 1, 2, 2, 2, DENSE, 0, CRC), BadManifest),  # no permutation
-        (directory(*HEAD, b"\x05", 0, CRC, DENSE, CRC), BadManifest),  # no buckets
+        (directory(1, CRC, 1 << 2, 1, 4, DENSE), BadManifest),  # in no section
+        (directory(1, CRC, 9 << 2 | 2, 1, 4, DENSE), BadManifest),  # no such layer
+        (directory(2, CRC, CRC, *HEAD[2:], DENSE, 1, 0, 1, 4, DENSE), BadManifest),  # blob 0 twice
+        (directory(1, CRC, 7, 3, 1, 4, DENSE), BadManifest),  # blobs with a gap
+        (directory(1, CRC, 6, 40, *[1] * 40, DENSE), BadManifest),  # 40 dimensions
+        (directory(1, CRC, 6, 2, 1 << 30, 1 << 30, DENSE), BadManifest),  # 2^60 elements
+        (directory(*HEAD, b"\x0f"), UnknownFeature),  # a form of the future
+        (directory(*HEAD, b"\x70"), UnknownFeature),  # a float type of the future
+        (directory(*HEAD, b"\x01", 0, DENSE, 0), BadManifest),  # no entries
+        (directory(*HEAD, b"\x01", 70000, DENSE, 0), BadManifest),  # too many entries
+        (directory(*HEAD, b"\x11", 3, 2, DENSE, 0), BadManifest),  # 3 groups of 4
+        (directory(*HEAD, b"\x41", 2, DENSE, 0), UnknownFeature),  # a variant of the future
+        (directory(*HEAD, b"\x01", 2, b"\x03"), BadManifest),  # sparse centroids
+        (directory(*HEAD, b"\x01", 2, DENSE, 7), UnknownFeature),  # a coder of the future
+        (directory(*HEAD, b"\x01", 2, DENSE, 9 << 3), BadManifest),  # 9 bits for a byte
+        (directory(*HEAD, b"\x02", 2 * 200, DENSE, 0), BadManifest),  # lowest is 200
+        (directory(*HEAD, b"\x03", 5, 1, 5, 0, DENSE), BadManifest),  # 5 values of 4
+        (directory(*HEAD, b"\x03", 2, 9, 2, 0, DENSE), BadManifest),  # 9-bit gaps
+        (directory(*HEAD, b"\x03", 2, 1, 99, 0, DENSE), BadManifest),  # 99 gap symbols
+        (directory(*HEAD, b"\x13", 1, 1, 1, DENSE), BadManifest),  # blocks of 1 x 1
+        (directory(*HEAD, b"\x13", 3, 1, 1, DENSE), BadManifest),  # blocks do not divide
+        (directory(*HEAD, b"\x63", 1, DENSE), UnknownFeature),  # a position coder to come
+        (directory(*HEAD, b"\x04", 1, 3, 2, 1, DENSE, 0), BadManifest),  # 3 blocks in 4
+        (directory(*HEAD, b"\x14", 7, 1, 2, 2, 2, DENSE, 0), BadManifest),  # no permutation
+        (directory(*HEAD, b"\x05", 0, CRC, DENSE), BadManifest),  # no buckets
     ],
 )
 def test_forged_directories_are_refused(tmp_path, data, error):
@@ -81,7 +81,7 @@ def test_forged_directories_are_refused(tmp_path, data, error):
 
 def test_a_valid_forgery_is_read(tmp_path):
     words = np.array([1, 2, 3, 4], np.float32)
-    data = directory(*HEAD, DENSE, CRC)
+    data = directory(*HEAD, DENSE)
     opened = container.Container(write(tmp_path / "x.cmodel", forged(data, words.tobytes())))
     assert (opened.form("conv/0").to_dense() == words).all()
     assert [damage.error.name for damage in container.verify(opened.path).damages] == ["checksum"]
@@ -89,7 +89,7 @@ def test_a_valid_forgery_is_read(tmp_path):
 
 def test_a_huge_tensor_is_refused_before_memory_is_taken(tmp_path):
     # 2^36 elements of a codebook of one entry take no bytes but the centroid.
-    data = directory(1, 1 << 2 | 2, 1, 1 << 36, b"\x01", 1, DENSE, 0, CRC)
+    data = directory(1, CRC, 1 << 2 | 2, 1, 1 << 36, b"\x01", 1, DENSE, 0)
     path = write(tmp_path / "x.cmodel", forged(data, bytes(4)))
     with pytest.raises(LimitMemory):
         container.Container(path)

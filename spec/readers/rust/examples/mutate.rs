@@ -87,32 +87,58 @@ fn damage(file: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
-/// Make the sizes and CRCs of header and sections right, where a section table can be found.
+/// Make the CRCs of header and sections right, where a section table can be found.
 fn reseal(file: &mut [u8]) {
-    if file.len() < 32 {
+    if file.len() < 20 {
         return;
     }
-    let size = file.len() as u64;
-    file[..10].copy_from_slice(b"\x89CMD\r\n\x1A\n\x00\x02");
-    file[16..24].copy_from_slice(&size.to_le_bytes());
+    file[..10].copy_from_slice(b"\x89CMD\r\n\x1A\n\x01\x00");
     let number = |bytes: &[u8]| bytes.iter().rev().fold(0u64, |n, &b| n << 8 | u64::from(b));
-    let count = number(&file[12..16]) as usize;
-    let table_end = 32 + 32 * count;
+    let table_end = 20 + number(&file[12..16]) as usize;
     if table_end > file.len() {
         return;
     }
-    for entry in (32..table_end).step_by(32) {
-        let offset = number(&file[entry + 8..entry + 16]);
-        let end = offset.saturating_add(number(&file[entry + 16..entry + 24]));
-        if offset <= end && end <= size {
-            let crc = crc32(&file[offset as usize..end as usize]);
-            file[entry + 4..entry + 8].copy_from_slice(&crc.to_le_bytes());
+    let unit = 1usize << (file[10] % 13);
+    let (mut at, mut end) = (20, table_end);
+    while let Some((stored, crc_at)) = entry(&file[..table_end], at) {
+        let start = (end + unit - 1) / unit * unit;
+        end = start.saturating_add(stored);
+        if end > file.len() {
+            break;
         }
+        let crc = crc32(&file[start..end]);
+        file[crc_at..crc_at + 4].copy_from_slice(&crc.to_le_bytes());
+        at = crc_at + 4;
     }
     let mut crc = Crc32::default();
-    crc.update(&file[..28]);
-    crc.update(&file[32..table_end]);
-    file[28..32].copy_from_slice(&crc.value().to_le_bytes());
+    crc.update(&file[..16]);
+    crc.update(&file[20..table_end]);
+    file[16..20].copy_from_slice(&crc.value().to_le_bytes());
+}
+
+/// The entry of the table at a place: the stored size, and where its CRC is.
+fn entry(table: &[u8], mut at: usize) -> Option<(usize, usize)> {
+    let mut varint = || {
+        let mut value = 0usize;
+        for shift in (0..56).step_by(7) {
+            let byte = *table.get(at)?;
+            at += 1;
+            value |= usize::from(byte & 0x7F) << shift;
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    };
+    let head = varint()?;
+    let stored = varint()?;
+    if head & 1 != 0 {
+        varint()?;
+    }
+    if at + 4 > table.len() {
+        return None;
+    }
+    Some((stored, at))
 }
 
 /// Read everything, each tensor even where one before is bad; return the first outcome.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::conventions::{Cursor, LARGEST};
+use crate::conventions::{le32, to_usize, Cursor, LARGEST};
 use crate::error::{bad_manifest, limit_memory, unknown, ErrorName, Result};
 use crate::file::Section;
 use crate::forms::Form;
@@ -187,6 +187,7 @@ pub(crate) fn parse(
         return bad_manifest("a directory without tensors is absent");
     }
     let names = layer_names(&manifest.layers);
+    let sums = parser.cursor.take(to_usize(count.saturating_mul(4))?)?;
     let mut entries: Vec<Entry> = Vec::new();
     let mut places: Vec<(u64, u64)> = Vec::new();
     for _ in 0..count {
@@ -215,7 +216,7 @@ pub(crate) fn parse(
             name,
             shape,
             form,
-            crc32: parser.cursor.u32()?,
+            crc32: le32(&sums[4 * places.len()..]),
             sections: std::mem::take(&mut parser.sections),
         });
         places.push(place);

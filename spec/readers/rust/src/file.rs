@@ -2,14 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::conventions::{crc32, le16, le32, le64, Crc32, LARGEST};
+use crate::conventions::{crc32, le32, Crc32, Cursor};
 use crate::error::{bad_header, limit_memory, unknown, Error, ErrorName, Result};
 
 const SIGNATURE: [u8; 8] = *b"\x89CMD\r\n\x1A\n";
-const VERSION: [u8; 2] = [0, 2];
-const HEADER: u64 = 32;
-const ENTRY: u64 = 32;
-const MOST_SECTIONS: u32 = 65_536;
+const MAJOR: u8 = 1;
+const HEADER: usize = 20;
+const MOST_SECTIONS: usize = 65_536;
 /// What the manifest, notes and labels may have when they are inflated.
 const MOST_TEXT: u64 = 4 << 20;
 
@@ -18,14 +17,16 @@ pub(crate) const DATA: u16 = 2;
 const NOTES: u16 = 3;
 const LABELS: u16 = 4;
 
-const DEFLATED: u16 = 1;
-const ANCILLARY: u16 = 1 << 15;
+const DEFLATED: u8 = 1;
+const PRESET: u8 = 2;
+const RESERVED: u8 = 4;
+const ANCILLARY: u8 = 8;
 
 /// An entry of the section table; it was checked that the stored bytes are in the file.
 #[derive(Debug)]
 pub(crate) struct Section {
     pub kind: u16,
-    pub flags: u16,
+    pub flags: u8,
     pub crc32: u32,
     pub offset: u64,
     pub stored: u64,
@@ -36,6 +37,11 @@ pub(crate) struct Section {
 impl Section {
     pub fn deflated(&self) -> bool {
         self.flags & DEFLATED != 0
+    }
+
+    /// Whether the preset dictionary comes before what is deflated.
+    pub fn preset(&self) -> bool {
+        self.flags & PRESET != 0
     }
 
     /// The stored bytes of the section.
@@ -72,43 +78,27 @@ pub(crate) fn sections(file: &[u8]) -> Result<Vec<Section>> {
             "this is not a cmodel file",
         ));
     }
-    if let Some(version) = file.get(8..10) {
-        if version != VERSION {
+    if let Some(&major) = file.get(8) {
+        if major != MAJOR {
+            let minor = file.get(9).copied().unwrap_or(0);
             return Err(Error::new(
                 ErrorName::BadVersion,
-                format!("version {}.{} is not known", version[0], version[1]),
+                format!("version {major}.{minor} is not known, only {MAJOR}.x"),
             ));
         }
     }
-    if size < HEADER {
-        return short("the header has 32");
+    if size < HEADER as u64 {
+        return short("the header has 20");
     }
-    let stated = le64(&file[16..]);
-    if stated > LARGEST {
-        return bad_header(format!("the stated size of {stated} bytes is too large"));
+    let end = HEADER as u64 + u64::from(le32(&file[12..]));
+    if end > size {
+        return short(&format!("the section table ends at byte {end}"));
     }
-    if size < stated {
-        return short(&format!("{stated} are stated"));
-    }
-    if size > stated {
-        return Err(Error::new(
-            ErrorName::TrailingData,
-            format!("the file has {size} bytes, {stated} are stated"),
-        ));
-    }
-    let count = le32(&file[12..]);
-    if count == 0 || count > MOST_SECTIONS {
-        return bad_header(format!("there cannot be {count} sections"));
-    }
-    let table_end = HEADER + ENTRY * u64::from(count);
-    if table_end > size {
-        return short(&format!("the section table ends at byte {table_end}"));
-    }
-    let table = &file[HEADER as usize..table_end as usize];
+    let table = &file[HEADER..end as usize];
     let mut crc = Crc32::default();
-    crc.update(&file[..28]);
+    crc.update(&file[..16]);
     crc.update(table);
-    if crc.value() != le32(&file[28..]) {
+    if crc.value() != le32(&file[16..]) {
         return Err(Error::new(
             ErrorName::Checksum,
             "header or section table are damaged",
@@ -117,63 +107,87 @@ pub(crate) fn sections(file: &[u8]) -> Result<Vec<Section>> {
     if file[10] > 12 {
         return bad_header(format!("an alignment of 2^{} is too large", file[10]));
     }
-    if file[11] != 0 || file[24..28] != [0; 4] {
+    if file[11] != 0 {
         return bad_header("a byte of the header that must be zero is not");
     }
-    let sections: Vec<Section> = table
-        .chunks_exact(ENTRY as usize)
-        .map(|entry| Section {
-            kind: le16(entry),
-            flags: le16(&entry[2..]),
-            crc32: le32(&entry[4..]),
-            offset: le64(&entry[8..]),
-            stored: le64(&entry[16..]),
-            decoded: le64(&entry[24..]),
-            verified: AtomicBool::new(false),
-        })
-        .collect();
-    check_places(file, &sections, table_end, 1 << file[10])?;
+    let mut cursor = Cursor::new(table, ErrorName::BadHeader);
+    let mut sections = Vec::new();
+    while !cursor.is_empty() {
+        if sections.len() == MOST_SECTIONS {
+            return bad_header("there are more than 65,536 sections");
+        }
+        sections.push(entry(&mut cursor)?);
+    }
+    if sections.is_empty() {
+        return bad_header("there are no sections");
+    }
     check_kinds(&sections)?;
+    place(file, &mut sections, end, 1 << file[10])?;
     Ok(sections)
 }
 
+/// An entry of the table; where its section lies is not yet known.
+fn entry(cursor: &mut Cursor) -> Result<Section> {
+    let head = cursor.varint()?;
+    if head >> 4 > u64::from(u16::MAX) {
+        return bad_header(format!("a section has the type {}", head >> 4));
+    }
+    let flags = (head & 15) as u8;
+    let stored = cursor.varint()?;
+    let decoded = if flags & DEFLATED != 0 {
+        cursor.varint()?
+    } else {
+        stored
+    };
+    Ok(Section {
+        kind: (head >> 4) as u16,
+        flags,
+        crc32: cursor.u32()?,
+        offset: 0,
+        stored,
+        decoded,
+        verified: AtomicBool::new(false),
+    })
+}
+
 /// Each section is at the first multiple of the alignment, after zeros; the last ends the file.
-fn check_places(file: &[u8], sections: &[Section], start: u64, alignment: u64) -> Result<()> {
+fn place(file: &[u8], sections: &mut [Section], start: u64, alignment: u64) -> Result<()> {
     let size = file.len() as u64;
     let mut end = start;
-    for (i, section) in sections.iter().enumerate() {
+    for (i, section) in sections.iter_mut().enumerate() {
         let offset = (end + alignment - 1) & !(alignment - 1);
-        if section.offset != offset {
-            return bad_header(format!("section {i} does not begin at byte {offset}"));
-        }
         if offset > size || section.stored > size - offset {
-            return bad_header(format!("section {i} goes beyond the end of the file"));
+            return Err(Error::new(
+                ErrorName::Truncated,
+                format!("section {i} goes beyond the end of the file"),
+            ));
         }
         if file[end as usize..offset as usize].iter().any(|&b| b != 0) {
             return bad_header(format!("the padding before section {i} is not zero"));
         }
+        section.offset = offset;
         end = offset + section.stored;
     }
     if end != size {
-        return bad_header("the file does not end with its last section");
+        return Err(Error::new(
+            ErrorName::TrailingData,
+            format!("the file has {size} bytes, its last section ends at {end}"),
+        ));
     }
     Ok(())
 }
 
 fn check_kinds(sections: &[Section]) -> Result<()> {
     for (i, section) in sections.iter().enumerate() {
-        if section.flags & !(DEFLATED | ANCILLARY) != 0 {
-            return bad_header(format!("section {i} has flags that must be zero"));
-        }
-        if section.decoded > LARGEST {
-            return bad_header(format!("the decoded size of section {i} is too large"));
-        }
-        if !section.deflated() && section.decoded != section.stored {
-            return bad_header(format!("section {i} has two sizes but is not deflated"));
-        }
         let ancillary = section.flags & ANCILLARY != 0;
         match section.kind {
             MANIFEST | DATA | NOTES | LABELS => {
+                if section.flags & RESERVED != 0 {
+                    return unknown(format!("section {i} has flag bit 2, which is not known"));
+                }
+                if section.preset() && !section.deflated() {
+                    return bad_header(format!("section {i} has a dictionary and is not deflated"));
+                }
                 if ancillary != (section.kind == NOTES || section.kind == LABELS) {
                     return bad_header(format!("section {i} has the wrong ancillary flag"));
                 }

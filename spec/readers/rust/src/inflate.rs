@@ -1,4 +1,5 @@
-//! Raw DEFLATE (RFC 1951), which sections may be stored in (section 1).
+//! Raw DEFLATE (RFC 1951), which sections may be stored in (section 1), with the preset dictionary
+//! (section 2.3) or without.
 
 use crate::conventions::{room, to_usize, Bits};
 use crate::error::{bad_stream, Result};
@@ -69,10 +70,14 @@ impl Code {
     }
 }
 
-/// Inflate exactly `size` bytes from exactly the bytes given.
-pub(crate) fn inflate(bytes: &[u8], size: u64) -> Result<Vec<u8>> {
-    let mut out: Vec<u8> = room(size)?;
-    let size = to_usize(size)?;
+/// The preset dictionary.
+pub(crate) const PRESET: &[u8] = include_bytes!("dictionary.bin");
+
+/// Inflate exactly `size` bytes from exactly the bytes given, as if `preset` stood before them.
+pub(crate) fn inflate(bytes: &[u8], preset: &[u8], size: u64) -> Result<Vec<u8>> {
+    let size = to_usize(size.saturating_add(preset.len() as u64))?;
+    let mut out: Vec<u8> = room(size as u64)?;
+    out.extend_from_slice(preset);
     let mut bits = Bits::new(bytes);
     loop {
         let last = bits.read(1) == 1;
@@ -105,11 +110,13 @@ pub(crate) fn inflate(bytes: &[u8], size: u64) -> Result<Vec<u8>> {
         }
     }
     if out.len() != size {
-        return bad_stream(format!("deflate: {} bytes instead of {size}", out.len()));
+        let (found, due) = (out.len() - preset.len(), size - preset.len());
+        return bad_stream(format!("deflate: {found} bytes instead of {due}"));
     }
     if bits.used() != bytes.len() {
         return bad_stream("deflate: bytes follow the last block");
     }
+    out.drain(..preset.len());
     Ok(out)
 }
 
@@ -230,13 +237,13 @@ mod tests {
     #[test]
     fn stored_fixed_and_dynamic_blocks() {
         assert_eq!(
-            inflate(&[1, 3, 0, 0xFC, 0xFF, 7, 8, 9], 3),
+            inflate(&[1, 3, 0, 0xFC, 0xFF, 7, 8, 9], &[], 3),
             Ok(vec![7, 8, 9])
         );
-        assert_eq!(inflate(&[0x03, 0x00], 0), Ok(vec![]));
+        assert_eq!(inflate(&[0x03, 0x00], &[], 0), Ok(vec![]));
         // "abcabcabcabc": three literals and a copy of nine bytes.
         assert_eq!(
-            inflate(&[0x4B, 0x4C, 0x4A, 0x4E, 0x84, 0x21, 0x00], 12).unwrap(),
+            inflate(&[0x4B, 0x4C, 0x4A, 0x4E, 0x84, 0x21, 0x00], &[], 12).unwrap(),
             b"abcabcabcabc"
         );
         // 600 letters among "abcd", by zlib at level 9.
@@ -251,19 +258,30 @@ mod tests {
             0x03,
         ];
         assert_eq!(packed[0] >> 1 & 3, 2);
-        assert_eq!(crc32(&inflate(&packed, 600).unwrap()), 0xEF78BBCB);
+        assert_eq!(crc32(&inflate(&packed, &[], 600).unwrap()), 0xEF78BBCB);
     }
 
     #[test]
     fn what_is_wrong_is_refused() {
         let good = [0x4B, 0x4C, 0x4A, 0x4E, 0x84, 0x21, 0x00];
         for end in 0..good.len() {
-            assert!(inflate(&good[..end], 12).is_err());
+            assert!(inflate(&good[..end], &[], 12).is_err());
         }
-        assert!(inflate(&good, 11).is_err());
-        assert!(inflate(&good, 13).is_err());
-        assert!(inflate(&[&good[..], &[0]].concat(), 12).is_err());
-        assert!(inflate(&[7], 0).is_err());
-        assert!(inflate(&[1, 3, 0, 0xFC, 0xFE, 7, 8, 9], 3).is_err());
+        assert!(inflate(&good, &[], 11).is_err());
+        assert!(inflate(&good, &[], 13).is_err());
+        assert!(inflate(&[&good[..], &[0]].concat(), &[], 12).is_err());
+        assert!(inflate(&[7], &[], 0).is_err());
+        assert!(inflate(&[1, 3, 0, 0xFC, 0xFE, 7, 8, 9], &[], 3).is_err());
+    }
+
+    #[test]
+    fn the_preset_dictionary_comes_before() {
+        assert_eq!((PRESET.len(), crc32(PRESET)), (4084, 0xCB34_A2FF));
+        // A copy of nine bytes from twelve bytes back; two of them are not in a shorter preset.
+        let copy = [0x83, 0xB3, 0x01];
+        let preset = b"abcdefghijkl";
+        assert_eq!(inflate(&copy, preset, 9).unwrap(), b"abcdefghi");
+        assert!(inflate(&copy, &preset[2..], 9).is_err());
+        assert!(inflate(&copy, preset, 8).is_err());
     }
 }

@@ -184,7 +184,12 @@ fn section_text<'a>(section: &Section, file: &'a [u8], limits: Limits) -> Result
     if section.decoded > limits.max_memory {
         return limit_memory("the manifest takes more memory than is allowed");
     }
-    match inflate::inflate(bytes, section.decoded) {
+    let preset = if section.preset() {
+        inflate::PRESET
+    } else {
+        &[]
+    };
+    match inflate::inflate(bytes, preset, section.decoded) {
         Ok(text) => Ok(Cow::Owned(text)),
         Err(error) if error.name == ErrorName::BadStream => bad_manifest(error.explanation),
         Err(error) => Err(error),
