@@ -167,7 +167,8 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t room, unsigned
     size_t made = 0;
     if (old != NULL && content != NULL) {
         memcpy(old, data, size);
-        unsigned count = seed % 16 == 0 ? 0 : find_parts(old, size, parts), exchanged = count > 0 ? seed / 64 % count : 0;
+        unsigned count = seed % 16 == 0 ? 0 : find_parts(old, size, parts);
+        unsigned exchanged = count > 0 ? seed / 64 % count : 0;
         if (count > 0 && parts[exchanged].content.size < room) {
             bytes *changed = &parts[exchanged].content;
             if (changed->size > 0)
