@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all interop fuzz lint types check test-python test-native dist-check bench peers-compression proto build clean
+.PHONY: demo test test-all interop fuzz lint types check test-python test-native dist-check bench peers peers-compression proto build clean
 
 # The package and everything the tests need, in a virtual environment of its own.
 $(STAMP): pyproject.toml setup.py $(wildcard ext/cmodel/*.pyx ext/cmodel/*.pxd ext/kernels/*)
@@ -76,6 +76,12 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/kmeans.py
 	$(BIN)/python benchmarks/load_container.py
 	CMODEL_DATA=$${CMODEL_DATA:-../shared} $(BIN)/python benchmarks/masks.py
+
+# The engine beside others; they are installed under build/ (several GB). For instance
+# make peers PEERS='--net resnet18,googlenet --batch 1,16 --seconds 60'
+peers: $(STAMP)
+	@echo "== The engine beside onnxruntime, OpenVINO, ncnn, MNN, OpenCV and PyTorch"
+	$(BIN)/python benchmarks/peers.py $(PEERS)
 
 # Files beside nncodec's at equal KL; nncodec is installed under build/ (several GB). For instance
 # make peers-compression PEERS='--nets lenet_bvlc --recipe mine.toml'

@@ -24,9 +24,7 @@ import argparse
 import json
 import os
 import subprocess
-import sys
 import tempfile
-import venv
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
@@ -35,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from environments import environment
 from numpy.typing import NDArray
 
 import cmodel
@@ -231,20 +230,6 @@ def with_weights(net: Net, path: Path) -> Net:
 # --- nncodec -------------------------------------------------------------------------------------
 
 
-def environment(folder: Path) -> Path:
-    """Make nncodec's environment if need be; return its Python."""
-    python = folder / "bin" / "python"
-    stamp = folder / ".installed"
-    requirements = HERE / "requirements-nncodec.txt"
-    if not stamp.exists() or stamp.read_bytes() != requirements.read_bytes():
-        print(f"installing nncodec into {folder} (several GB)", file=sys.stderr)
-        venv.create(folder, with_pip=True)
-        install = [str(python), "-m", "pip", "--quiet", "install", "-r", str(requirements)]
-        subprocess.run(install, check=True, stdout=sys.stderr)
-        stamp.write_bytes(requirements.read_bytes())
-    return python
-
-
 def nncodec_rows(
     name: str, case: Case, python: Path, qps: Sequence[int]
 ) -> tuple[list[Row], dict[str, str]]:
@@ -406,7 +391,7 @@ def main() -> None:
         parser.error(f"--ours names nets that are not compared: {', '.join(sorted(unknown))}")
 
     stored = read_stored(STORED) if options.stored or (options.keep and STORED.exists()) else {}
-    python = None if options.stored else environment(options.env)
+    python = None if options.stored else environment(options.env, HERE / "requirements-nncodec.txt")
     versions: dict[str, str] = {}
     every: list[Row] = []
     for name in options.nets:

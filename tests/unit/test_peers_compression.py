@@ -31,12 +31,14 @@ def peers():
         "peers_compression", BENCHMARKS / "peers_compression.py"
     )
     module = importlib.util.module_from_spec(spec)
-    # Its dataclasses look their module up.
+    # Its dataclasses look their module up, and it imports what lies beside it.
     sys.modules[spec.name] = module
+    sys.path.insert(0, str(BENCHMARKS))
     try:
         spec.loader.exec_module(module)
         yield module
     finally:
+        sys.path.remove(str(BENCHMARKS))
         del sys.modules[spec.name]
 
 
