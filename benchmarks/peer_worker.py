@@ -30,12 +30,17 @@ WARM_BELOW = 0.05
 TOOL_SECONDS = 300
 
 
-def _tool(name: str, *arguments: str) -> None:
-    """Run a converter that a package has put beside the interpreter."""
+def _tool(folder: Path, name: str, *arguments: str) -> None:
+    """Run a converter that a package has put beside the interpreter; it leaves files in a folder."""
     tool = Path(sys.executable).with_name(name)
     command = [str(tool), *arguments]
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=TOOL_SECONDS
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=TOOL_SECONDS,
     )
     if done.returncode:
         last = (done.stdout.strip().splitlines() or ["no message"])[-1]
@@ -118,7 +123,7 @@ def ncnn(folder: Path, threads: int, batch: int) -> Runner:
     shape = ",".join(map(str, (1, *x.shape[1:])))
     if not (folder / "ncnn.ncnn.bin").exists():
         _with_ceil_mode(folder / "model.onnx", folder / "ncnn.onnx")
-        _tool("pnnx", str(folder / "ncnn.onnx"), f"inputshape=[{shape}]", "fp16=0")
+        _tool(folder, "pnnx", str(folder / "ncnn.onnx"), f"inputshape=[{shape}]", "fp16=0")
     net = nc.Net()
     net.opt.num_threads = threads
     # All compute in float32.
@@ -146,7 +151,7 @@ def mnn(folder: Path, threads: int, batch: int) -> Runner:
 
     path = folder / "model.mnn"
     if not path.exists():
-        _tool("mnnconvert", "-f", "ONNX", "--modelFile", str(folder / "model.onnx"),
+        _tool(folder, "mnnconvert", "-f", "ONNX", "--modelFile", str(folder / "model.onnx"),
               "--MNNModel", str(path), "--bizCode", "bench")  # fmt: skip
     interpreter = MNN.Interpreter(str(path))
     session = interpreter.createSession(

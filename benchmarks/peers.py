@@ -17,15 +17,17 @@ max_error is the largest difference from the outputs of PyTorch in float64, over
 magnitude; whose error is over 1e-3 is no peer. A ratio is our median over the best peer's (below 1:
 ours is faster), with a 95 % interval from a bootstrap over the rounds.
 
-The peers are installed into an environment of their own (--env). --keep stores what was measured in
-benchmarks/results/peers.json, in place of the same net, batch and threads there;
-docs/generate_performance.py makes docs/performance.md from it.
+LiteRT is not among the peers: its converter (litert-torch 0.10) brings JAX, torchao and
+transformers with it. The peers are installed into an environment of their own (--env). --keep
+stores what was measured in benchmarks/results/peers.json, in place of the same net, batch and
+threads there; docs/generate_performance.py makes docs/performance.md from it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -201,11 +203,13 @@ def measure(
     processes: dict[str, PeerProcess] = {}
     reasons: dict[str, str] = {}
     try:
+        # All load at the same time, and are stopped when they have.
+        for name in names:
+            size = cell["threads"], cell["batch"]
+            processes[name] = PeerProcess(name, pythons[name], folder, *size)
         for name in names:
             try:
-                process = PeerProcess(name, pythons[name], folder, cell["threads"], cell["batch"])
-                processes[name] = process
-                result.versions[name] = process.start()
+                result.versions[name] = processes[name].start()
             except PeerError as error:
                 reasons[name] = str(error)
                 processes.pop(name).close()
@@ -322,6 +326,8 @@ def main() -> None:
         if name not in PEERS:
             parser.error(f"no engine {name}: {', '.join(PEERS)}")
 
+    # Engines that are stopped do not see that this process ends: it has to end them.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     python = environment(options.env, HERE / "requirements-peers.txt")
     ours = [f"{OURS}{math}" for math in options.math]
     pythons = dict.fromkeys(ours, Path(sys.executable)) | dict.fromkeys(options.engines, python)

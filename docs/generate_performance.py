@@ -30,7 +30,8 @@ them; the ratios are what to read.
 that file how it is measured. **ratio**: our median over that of the best peer, below 1 where ours
 is faster, with a 95 % interval. **CPU ratio**: the same of CPU time, which other load changes less.
 **error**: the largest difference from the outputs of PyTorch in float64, over their largest
-magnitude. An engine whose error is over 0.001 is no peer.
+magnitude. An engine whose error is over 0.001 is no peer. LiteRT was not measured: its converter
+brings JAX, torchao and transformers with it.
 """
 
 
