@@ -31,7 +31,7 @@ TOOL_SECONDS = 300
 
 
 def _tool(folder: Path, name: str, *arguments: str) -> None:
-    """Run a converter that a package has put beside the interpreter; it leaves files in a folder."""
+    """Run a converter that lies beside the interpreter; what it leaves behind goes to a folder."""
     tool = Path(sys.executable).with_name(name)
     command = [str(tool), *arguments]
     done = subprocess.run(
