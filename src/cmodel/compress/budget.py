@@ -349,7 +349,8 @@ class _Search:
         near = [t for t in self.trials if kl / 4 <= t.judged.kl <= kl * 4]
         energy = sum(t.judged.kl**2 for t in near)
         slope = sum(t.loss * t.judged.kl for t in near) / energy if energy else 0.0
-        return max(slope * kl, 0.0) + MARGIN * _standard_error(trial)
+        # Of many trials some look better than they are, but none is taken that looks worse.
+        return max(slope * kl + MARGIN * _standard_error(trial), trial.loss, 0.0)
 
     def _next(
         self, points: Sequence[tuple[float, float]], low: float, high: float, ends: Sequence[float]

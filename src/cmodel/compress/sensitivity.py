@@ -151,7 +151,7 @@ def fisher_once(
     threads: int | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> dict[str, Fisher]:
-    """Return what `fisher_information` does, from the calibration's memory or its cache if known."""
+    """Return what `fisher_information` does, from the calibration's memory or its cache."""
     key = ("fisher", str(seed), *names, "of which", *inputs)
 
     def arrays() -> Mapping[str, Doubles]:
