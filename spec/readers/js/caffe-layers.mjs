@@ -12,7 +12,7 @@ import { protoFields, protoString } from "./cmodel-reader.mjs";
 // Protocol Buffers, a message or an enum here; `[]` follows a repeated field's, and after `=`
 // stands the default, where it is not the usual one.
 const MESSAGES = `
-LayerParameter name=1:string type=2:string bottom=3:string[] top=4:string[] loss_weight=5:float[] param=6:ParamSpec[] phase=10:Phase accuracy_param=102:AccuracyParameter argmax_param=103:ArgMaxParameter concat_param=104:ConcatParameter convolution_param=106:ConvolutionParameter dropout_param=108:DropoutParameter eltwise_param=110:EltwiseParameter exp_param=111:ExpParameter inner_product_param=117:InnerProductParameter lrn_param=118:LRNParameter mvn_param=120:MVNParameter pooling_param=121:PoolingParameter power_param=122:PowerParameter relu_param=123:ReLUParameter softmax_param=125:SoftmaxParameter slice_param=126:SliceParameter threshold_param=128:ThresholdParameter prelu_param=131:PReLUParameter reshape_param=133:ReshapeParameter log_param=134:LogParameter flatten_param=135:FlattenParameter reduction_param=136:ReductionParameter embed_param=137:EmbedParameter tile_param=138:TileParameter batch_norm_param=139:BatchNormParameter elu_param=140:ELUParameter bias_param=141:BiasParameter scale_param=142:ScaleParameter input_param=143:InputParameter crop_param=144:CropParameter parameter_param=145:ParameterParameter recurrent_param=146:RecurrentParameter swish_param=147:SwishParameter clip_param=148:ClipParameter
+LayerParameter name=1:string type=2:string bottom=3:string[] top=4:string[] loss_weight=5:float[] param=6:ParamSpec[] phase=10:Phase accuracy_param=102:AccuracyParameter argmax_param=103:ArgMaxParameter concat_param=104:ConcatParameter convolution_param=106:ConvolutionParameter dropout_param=108:DropoutParameter eltwise_param=110:EltwiseParameter exp_param=111:ExpParameter inner_product_param=117:InnerProductParameter lrn_param=118:LRNParameter mvn_param=120:MVNParameter pooling_param=121:PoolingParameter power_param=122:PowerParameter relu_param=123:ReLUParameter softmax_param=125:SoftmaxParameter slice_param=126:SliceParameter threshold_param=128:ThresholdParameter prelu_param=131:PReLUParameter spp_param=132:SPPParameter reshape_param=133:ReshapeParameter log_param=134:LogParameter flatten_param=135:FlattenParameter reduction_param=136:ReductionParameter embed_param=137:EmbedParameter tile_param=138:TileParameter batch_norm_param=139:BatchNormParameter elu_param=140:ELUParameter bias_param=141:BiasParameter scale_param=142:ScaleParameter input_param=143:InputParameter crop_param=144:CropParameter parameter_param=145:ParameterParameter recurrent_param=146:RecurrentParameter swish_param=147:SwishParameter clip_param=148:ClipParameter
 ParamSpec name=1:string lr_mult=3:float=1 decay_mult=4:float=1
 BlobShape dim=1:int64[]
 AccuracyParameter top_k=1:uint32=1 axis=2:int32=1 ignore_label=3:int32
@@ -45,6 +45,7 @@ ReshapeParameter shape=1:BlobShape axis=2:int32 num_axes=3:int32=-1
 ScaleParameter axis=1:int32=1 num_axes=2:int32=1 bias_term=4:bool
 SliceParameter slice_dim=1:uint32=1 slice_point=2:uint32[] axis=3:int32=1
 SoftmaxParameter axis=2:int32=1
+SPPParameter pyramid_height=1:uint32 pool=2:PoolMethod
 SwishParameter beta=1:float=1
 ThresholdParameter threshold=1:float
 TileParameter axis=1:int32=1 tiles=2:int32
