@@ -30,6 +30,7 @@ COMMANDS = (
     "sensitivity",
     "sweep",
     "report",
+    "view",
     "verify",
     "doctor",
 )
