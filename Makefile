@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all interop fuzz lint types check test-python test-native dist-check bench peers peers-compression proto build clean
+.PHONY: demo test test-all interop fuzz lint types check test-python test-native dist-check bench peers \
+	peers-compression proto viewer build clean
 
 # The package and everything the tests need, in a virtual environment of its own.
 $(STAMP): pyproject.toml setup.py $(wildcard ext/cmodel/*.pyx ext/cmodel/*.pxd ext/kernels/*)
@@ -92,6 +93,10 @@ peers-compression: $(STAMP)
 proto: $(STAMP)
 	@echo "== Generating src/cmodel/proto from proto/cmodel"
 	$(BIN)/python proto/generate.py
+
+viewer: $(STAMP)
+	@echo "== Putting the viewer's page together from viewer/ and the JavaScript reader"
+	$(BIN)/python viewer/build.py
 
 # Rebuild the compiled side in place after a change in ext/.
 build: $(STAMP)
