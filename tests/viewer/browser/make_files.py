@@ -15,11 +15,12 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
+from tests.nets import make_net  # noqa: E402
+
 import cmodel  # noqa: E402
 from cmodel.data import Inputs, open_source  # noqa: E402
 from cmodel.net import InputTransform  # noqa: E402
 from cmodel.tensors import Dense  # noqa: E402
-from tests.nets import make_net  # noqa: E402
 
 EXAMPLE = ROOT / "examples" / "lenet-fashion"
 PICTURES = 6
@@ -32,8 +33,8 @@ layer { name: "<b>bold</b>" type: "Convolution" bottom: "data" top: "c"
         convolution_param { num_output: 4 kernel_size: 3 } }
 layer { name: "relu" type: "ReLU" bottom: "c" top: "c" }
 layer { name: "left" type: "Pooling" bottom: "c" top: "l" pooling_param { pool: MAX kernel_size: 2 stride: 2 } }
-layer { name: "right" type: "Pooling" bottom: "c" top: "r" pooling_param { pool: AVE kernel_size: 2 stride: 2 } }
-layer { name: "join" type: "Concat" bottom: "l" bottom: "r" top: "j" }
+layer { name: "constructor" type: "Pooling" bottom: "c" top: "r" pooling_param { pool: AVE kernel_size: 2 stride: 2 } }
+layer { name: "__proto__" type: "Concat" bottom: "l" bottom: "r" top: "j" }
 layer { name: "strange" type: "MyOwnLayer" bottom: "j" top: "s" }
 layer { name: "fc" type: "InnerProduct" bottom: "s" top: "fc" inner_product_param { num_output: 5 } }
 layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }

@@ -137,7 +137,10 @@ pageTest("names are texts, and a layer that is not known is named", {}, async (p
   assert.match(await page.locator("#run").innerText(), /strange \(MyOwnLayer\): this type of layer is not known/);
   await page.locator(".box", { hasText: "<b>bold</b>" }).first().click();
   assert.match(await page.locator("#detail").innerText(), /<b>bold<\/b>.*1 × 4 × 18 × 18/s);
-  await page.locator(".box", { hasText: "left" }).first().click();
+  for (const [name, what] of [["constructor", /output\s+1 × 4 × 9 × 9/], ["__proto__", /output\s+1 × 8 × 9 × 9/]]) {
+    await page.locator(".box", { hasText: name }).first().click();
+    assert.match(await page.locator("#detail").innerText(), what);
+  }
   await page.locator("#about summary").first().click();
   assert.match(await page.locator("#about").innerText(), /<script>document.title='taken'<\/script>/);
 });

@@ -153,9 +153,10 @@ class App {
       })),
       ...facts.layers,
     ];
-    const bytesOf = (box) => box.layers.reduce((sum, { index }) => sum
-      + facts.tensors.reduce((all, tensor) => all + (tensor.layer === index ? tensor.bytes : 0), 0), 0);
-    const topsOf = (key) => facts.run.tops[key]
+    const bytesByLayer = new Map();
+    for (const { layer, bytes } of facts.tensors) bytesByLayer.set(layer, (bytesByLayer.get(layer) ?? 0) + bytes);
+    const bytesOf = (box) => box.layers.reduce((sum, { index }) => sum + (bytesByLayer.get(index) ?? 0), 0);
+    const topsOf = (key) => facts.run.tops.get(key)
       ?? facts.bareInputs.filter((input) => input.name === key && input.shape).map(({ shape }) => [1, ...shape.slice(1)]);
     const graph = graphView({ layers, bytesOf, topsOf, onChoose: show });
     const chooseLayer = (layer) => {
