@@ -54,10 +54,9 @@ pageTest("layers are inspected by mouse and by keys", {}, async (page) => {
   assert.match(await detail.innerText(), /conv1.*20 × 1 × 5 × 5.*✓ intact/s);
   assert.ok((await detail.locator(".centroid circle, .centroid line").count()) > 2);
   assert.equal(await detail.locator("canvas.tiles-map").count(), 1);
-  // Something is drawn on the map of the weights.
-  const inked = await detail.locator("canvas.map").first().evaluate((canvas) =>
+  const inked = (kind) => detail.locator(kind).first().evaluate((canvas) =>
     canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((v) => v > 0));
-  assert.ok(inked);
+  assert.ok(await inked("canvas.tiles-map"));
   await page.keyboard.press("ArrowDown");
   assert.match(await detail.innerText(), /^pool1/);
   assert.match(await page.locator(".box:focus").getAttribute("aria-label"), /Pooling pool1/);
@@ -66,6 +65,7 @@ pageTest("layers are inspected by mouse and by keys", {}, async (page) => {
   assert.equal(await page.locator('.box[aria-selected="true"]').count(), 1);
   await page.locator("#bytes button", { hasText: "ip2" }).click();
   assert.match(await detail.innerText(), /^ip2/);
+  assert.ok(await inked("canvas.map"));
 });
 
 pageTest("pictures get the scores that the engine gives", {}, async (page) => {

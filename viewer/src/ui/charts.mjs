@@ -73,7 +73,7 @@ function stems(levels, x) {
 }
 
 const SHOWS = {
-  weights: "Each weight: blue is below zero, orange above; the paler, the smaller",
+  weights: "Each weight: blue is below zero, orange above; the fainter, the smaller",
   density: "Share of weights that are kept in each cell; blue cells are mostly below zero, orange ones above",
   magnitude: "Mean magnitude in each cell; blue cells are mostly below zero, orange ones above",
 };
