@@ -120,7 +120,10 @@ export function makePlan(container, inputShapes) {
       // A TypeError: fields that do not fit the layer at all, such as a Crop without a second input.
       const why = error instanceof RunError ? error.message : "its fields do not fit together";
       plan.left.push({ key: layer.key, type: layer.type, why, cause: missing === undefined });
-      for (const name of layer.tops) blobs.delete(name);
+      for (const name of layer.tops) {
+        blobs.delete(name);
+        made.delete(name);
+      }
     }
   }
   plan.shapes = blobs;
