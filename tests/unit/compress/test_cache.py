@@ -131,7 +131,7 @@ class TestRuns:
         x = images(filled(CONV))
         first = self.packed(cache, x)
         assert first == self.packed(None, x)
-        for module, name in ((statistics, "gather"), (pipeline, "output_sensitivities")):
+        for module, name in ((statistics, "gather"), (SENSITIVITY, "fisher_information")):
             monkeypatch.setattr(module, name, lambda *_, **__: never())
         monkeypatch.setattr("cmodel.compress.responses.Engine", lambda *_: never())
         assert self.packed(cache, x) == first
