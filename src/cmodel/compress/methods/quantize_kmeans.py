@@ -18,6 +18,9 @@ from cmodel.compress.registry import Outcome, Task, method
 from cmodel.compress.values import stored_values, with_stored_values
 from cmodel.tensors import Codebook, Dense, FloatArray
 
+# Indices that are looked at at a time.
+_BLOCK = 1 << 16
+
 
 @dataclass(frozen=True)
 class Options:
@@ -52,21 +55,48 @@ def quantize_kmeans(task: Task[Options]) -> Outcome:
 
 def cluster(values: FloatArray, options: Options, rng: np.random.Generator) -> tuple[Codebook, int]:
     """Return the codebook of `values` (any shape, at least one) and the number of iterations."""
-    ordered = _kmeans.sort_float32(values.reshape(-1))
+    centroids, iterations = _centroids(values.reshape(-1), options, rng)
+    indices: NDArray[Any] = _kmeans.assign(values.reshape(-1), centroids)
+    # A centroid that nothing is nearest to would only cost bytes.
+    used = _used(indices, centroids.size)
+    if not used.all():
+        centroids = centroids[used]
+        _renumber(indices, np.cumsum(used) - 1)
+        indices = indices.astype(np.uint8 if centroids.size <= 256 else np.uint16, copy=False)
+    return Codebook(Dense(centroids[None]), indices.reshape(values.shape)), iterations
+
+
+def _centroids(
+    values: FloatArray, options: Options, rng: np.random.Generator
+) -> tuple[FloatArray, int]:
+    """Return the different centroids in ascending order, and the number of iterations."""
+    ordered = _kmeans.sort_float32(values)
     if options.init == "exact":
         centroids, iterations = _kmeans.exact(ordered, options.k), 0
     else:
         start = initial_centroids(ordered, options, rng)
         centroids, iterations = _kmeans.lloyd(ordered, start, options.iterations)
     # Adding +0 turns a centroid of -0 into +0; equal ones are one.
-    centroids = np.unique(centroids + np.float32(0))
-    indices = _kmeans.assign(values.reshape(-1), centroids)
-    # A centroid that nothing is nearest to would only cost bytes.
-    used = np.bincount(indices, minlength=centroids.size) > 0
-    centroids = centroids[used]
-    renumber = (np.cumsum(used) - 1).astype(np.uint8 if centroids.size <= 256 else np.uint16)
-    renumbered: NDArray[Any] = renumber[indices]
-    return Codebook(Dense(centroids[None]), renumbered.reshape(values.shape)), iterations
+    return np.unique(centroids + np.float32(0)), iterations
+
+
+def _used(indices: NDArray[Any], entries: int) -> NDArray[np.bool_]:
+    """Return which of the entries there are."""
+    # Block by block: NumPy counts and looks up with copies of eight bytes an index.
+    used = np.zeros(entries, np.bool_)
+    for start in range(0, indices.size, _BLOCK):
+        used |= np.bincount(indices[start : start + _BLOCK], minlength=entries) > 0
+        if used.all():
+            break
+    return used
+
+
+def _renumber(indices: NDArray[Any], numbers: NDArray[Any]) -> None:
+    """Put `numbers` in the place of the indices that stand for them."""
+    table = numbers.astype(indices.dtype)
+    for start in range(0, indices.size, _BLOCK):
+        part = indices[start : start + _BLOCK]
+        part[:] = table[part]
 
 
 def initial_centroids(
