@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all interop fuzz lint types check test-python test-native dist-check bench peers \
-	peers-compression proto viewer build clean
+.PHONY: demo test test-all interop fuzz lint types check test-python test-native dist-check bench \
+	bench-methods results peers peers-compression proto viewer build clean
 
 # The package and everything the tests need, in a virtual environment of its own.
 $(STAMP): pyproject.toml setup.py $(wildcard ext/cmodel/*.pyx ext/cmodel/*.pxd ext/kernels/*)
@@ -83,6 +83,18 @@ bench: $(STAMP)
 peers: $(STAMP)
 	@echo "== The engine beside onnxruntime, OpenVINO, ncnn, MNN, OpenCV and PyTorch"
 	$(BIN)/python benchmarks/peers.py $(PEERS)
+
+# Seconds and memory of the methods on the largest layers in common use, minutes.
+bench-methods: $(STAMP)
+	$(BIN)/python benchmarks/methods.py
+
+# The study of docs/results.md, hours; it goes on where it was stopped. For instance
+# make results STUDY='--net lenet_bvlc --again rdo'
+RESULTS ?= build/results
+results: $(STAMP)
+	@echo "== Every method on every net: rows, tables and pictures of docs/results.md"
+	CMODEL_DATA=$${CMODEL_DATA:-../shared} $(BIN)/python benchmarks/run_results.py $(RESULTS) $(STUDY)
+	$(BIN)/python docs/generate_results.py
 
 # Files beside nncodec's at equal KL; nncodec is installed under build/ (several GB). For instance
 # make peers-compression PEERS='--nets lenet_bvlc --recipe mine.toml'
