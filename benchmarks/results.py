@@ -211,6 +211,14 @@ def methods(case: Case) -> list[tuple[str, str]]:
             "conv factors",
             then_kmeans(
                 "factorize.conv",
+                f'select = {{type = "Convolution", exclude = ["{first}"]}}, '
+                'scheme = "biclustered", ratio = 0.5',
+            ),
+        ),
+        (
+            "conv factors",
+            then_kmeans(
+                "factorize.conv",
                 f'select = {{name = "{first}"}}, scheme = "monochromatic", rank = 4',
             ),
         ),
