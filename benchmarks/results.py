@@ -69,14 +69,14 @@ NETS = {
         _DIGITS,
         _MNIST,
         "conv1",
-        (0.001, 0.003, 0.006, 0.012),
+        (0.001, 0.002, 0.003, 0.0045),
     ),
     "lenet300100_dns": Case(
         _files("lenet300100_dns", "caffe_lenet300100_original"),
         _DIGITS,
         _MNIST,
         "",
-        (0.001, 0.003, 0.006, 0.012),
+        (0.001, 0.002, 0.003, 0.0045),
     ),
     "cifar10_full": Case(
         _files("cifar10_full", "cifar10_full_iter_70000"),
@@ -179,7 +179,7 @@ def methods(case: Case) -> list[tuple[str, str]]:
         (
             "prune",
             then_kmeans(
-                "prune.magnitude", f"density = {'[0.4, 0.6]' if few else '[0.1, 0.2, 0.4, 0.6]'}"
+                "prune.magnitude", f"density = {'[0.4, 0.6]' if few else '[0.2, 0.3, 0.4, 0.6]'}"
             ),
         ),
         (
@@ -190,7 +190,7 @@ def methods(case: Case) -> list[tuple[str, str]]:
             "obs prune",
             then_kmeans(
                 "prune.obs",
-                f'algorithm = "columns", density = {"0.4" if few else "[0.1, 0.2, 0.4]"}',
+                f'algorithm = "columns", density = {"[0.3, 0.4]" if few else "[0.2, 0.3, 0.4]"}',
             ),
         ),
         (
@@ -202,7 +202,7 @@ def methods(case: Case) -> list[tuple[str, str]]:
             "svd",
             then_kmeans(
                 "factorize.svd",
-                f"energy = {'[0.9, 0.95]' if few else '[0.8, 0.9, 0.95]'}, weighted = true",
+                f"energy = [0.95, {'' if few else '0.98, '}0.99], weighted = true",
             ),
         ),
         ("conv factors", chains(f'scheme = ["spatial", "tucker"], ratio = {ratio}')),
