@@ -12,9 +12,9 @@ import { tryView } from "./try-view.mjs";
 const SIGNATURE = [0x89, 0x43, 0x4d, 0x44, 0x0d, 0x0a, 0x1a, 0x0a];
 
 const ADVICE = {
-  "bad-signature": "Make a .cmodel of a Caffe network with `cmodel pack`.",
+  "bad-signature": "Make a .cmodel of a Caffe network with “cmodel pack”.",
   "bad-version": "It was written by another version of cmodel than this page is of.",
-  "checksum": "Bytes have changed since it was written; get the file anew. `cmodel unpack --salvage` saves what is undamaged.",
+  "checksum": "Bytes have changed since it was written; get the file anew. “cmodel unpack --salvage” saves what is undamaged.",
   "truncated": "It may not have been copied to its end.",
   "trailing-data": "Something was added to its end.",
   "limit-memory": "It would take more memory than a browser should give it.",
