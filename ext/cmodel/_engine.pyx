@@ -1,0 +1,185 @@
+"""The engine's own kernels, in C: one module, since they share one pool of threads."""
+
+from libc.stdint cimport uintptr_t
+
+import numpy as np
+
+from cmodel._simd cimport CM_SIMD_SCALAR, cm_simd, cm_simd_use, current
+
+cdef extern from "cm_engine.h" nogil:
+    ctypedef struct cm_finish:
+        const float *scale
+        const float *bias
+        const float *residual
+        int rectify
+        float slope
+    ctypedef struct cm_engine:
+        pass
+
+cdef extern from "cm_simd.h" nogil:
+    ctypedef struct cm_kernels:
+        const cm_engine *engine
+    cm_kernels cm_kernel
+
+cdef extern from "cm_conv.h" nogil:
+    ctypedef struct cm_geometry:
+        size_t images
+        size_t groups
+        size_t channels
+        size_t outputs
+        size_t size[3]
+        size_t out[3]
+        size_t kernel[3]
+        size_t stride[3]
+        size_t pad[3]
+        size_t dilation[3]
+    ctypedef struct cm_conv:
+        pass
+    int cm_conv_plan(
+        cm_conv *conv, const cm_geometry *geometry, const cm_engine *engine, unsigned threads
+    )
+    void cm_conv_free(cm_conv *conv)
+    size_t cm_conv_space(const cm_conv *conv)
+    void cm_conv_pack(
+        const cm_engine *engine, size_t groups, size_t outputs, size_t inner,
+        const float *weights, float *packed
+    )
+    void cm_conv_run(
+        const cm_conv *conv, const float *packed, const float *x, float *y,
+        const cm_finish *finish, float *space
+    )
+
+cm_simd_use(current())
+
+cdef enum:
+    CM_MEMORY = 5
+
+
+def available():
+    """Whether the kernels are quicker here than BLAS: they are written for vectors."""
+    return current() != CM_SIMD_SCALAR
+
+
+cdef int _sizes(size_t *target, values) except -1:
+    cdef int i
+    if len(values) != 3:
+        raise ValueError("three spatial axes are needed")
+    for i in range(3):
+        target[i] = values[i]
+    return 0
+
+
+cdef cm_geometry _geometry(
+    images, groups, channels, outputs, size, out, kernel, stride, pad, dilation
+) except *:
+    cdef cm_geometry g
+    g.images, g.groups, g.channels, g.outputs = images, groups, channels, outputs
+    _sizes(g.size, size)
+    _sizes(g.out, out)
+    _sizes(g.kernel, kernel)
+    _sizes(g.stride, stride)
+    _sizes(g.pad, pad)
+    _sizes(g.dilation, dilation)
+    return g
+
+
+cdef size_t _volume(const size_t *sizes) noexcept nogil:
+    return sizes[0] * sizes[1] * sizes[2]
+
+
+cdef int _check(int status) except -1:
+    if status == CM_MEMORY:
+        raise MemoryError("no memory for the plan of a layer")
+    if status:
+        raise ValueError("the sizes do not fit the kernel")
+    return 0
+
+
+def pack(const float[:, ::1] weights, Py_ssize_t groups):
+    """Return the weights (groups * outputs, inner) in the order that Convolution reads."""
+    cdef Py_ssize_t rows = weights.shape[0], inner = weights.shape[1]
+    packed = np.empty(rows * inner, np.float32)
+    cdef float[::1] target = packed
+    if rows % groups:
+        raise ValueError("the weights do not fit the groups")
+    with nogil:
+        cm_conv_pack(
+            cm_kernel.engine, groups, rows // groups, inner, &weights[0, 0], &target[0]
+        )
+    return packed
+
+
+cdef class Finish:
+    """What follows a sum: times `scale`, plus `bias`, plus a residual, then a ReLU with `slope`.
+
+    scale and bias are by output, or None; slope None: no ReLU.
+    """
+
+    cdef cm_finish c
+    cdef const float[::1] scale, bias
+
+    def __init__(self, outputs, scale, bias, slope):
+        self.c.residual = NULL
+        self.c.scale = self.c.bias = NULL
+        for values in (scale, bias):
+            if values is not None and len(values) != outputs:
+                raise ValueError("the factors or the offsets do not fit the outputs")
+        if scale is not None:
+            self.scale = scale
+            self.c.scale = &self.scale[0]
+        if bias is not None:
+            self.bias = bias
+            self.c.bias = &self.bias[0]
+        self.c.rectify = slope is not None
+        self.c.slope = slope or 0.0
+
+
+cdef class Convolution:
+    """A convolution of fixed shapes; weights as `pack` returns them."""
+
+    cdef cm_conv plan
+    cdef cm_geometry g
+    cdef Finish finish
+    cdef const float[::1] packed
+
+    def __init__(
+        self, images, groups, channels, size, out, kernel, stride, pad, dilation,
+        packed, outputs, finish, threads,
+    ):
+        self.g = _geometry(
+            images, groups, channels, outputs, size, out, kernel, stride, pad, dilation
+        )
+        self.finish = finish
+        self.packed = packed
+        cdef size_t inner = self.g.channels * _volume(self.g.kernel)
+        if <size_t>self.packed.shape[0] != self.g.groups * self.g.outputs * inner:
+            raise ValueError("the weights do not fit the kernel")
+        _check(cm_conv_plan(&self.plan, &self.g, cm_kernel.engine, threads))
+
+    def __dealloc__(self):
+        cm_conv_free(&self.plan)
+
+    @property
+    def space(self):
+        """Floats of the space that `run` needs, starting on a cache line."""
+        return cm_conv_space(&self.plan)
+
+    def run(self, const float[::1] x, float[::1] y, residual, float[::1] space):
+        """Fill y (images, groups * outputs, positions) from x; residual is of y's shape or None."""
+        cdef cm_finish finish = self.finish.c
+        cdef const float[::1] added
+        cdef size_t images = self.g.images * self.g.groups
+        if (
+            <size_t>x.shape[0] != images * self.g.channels * _volume(self.g.size)
+            or <size_t>y.shape[0] != images * self.g.outputs * _volume(self.g.out)
+            or <size_t>space.shape[0] < cm_conv_space(&self.plan)
+            or (<uintptr_t>&space[0]) % 64
+        ):
+            raise ValueError("an array has another size than planned")
+        if residual is not None:
+            added = residual
+            if added.shape[0] != y.shape[0]:
+                raise ValueError("the residual has another size than the result")
+            finish.residual = &added[0]
+        with nogil:
+            cm_conv_run(&self.plan, &self.packed[0], &x[0], &y[0], &finish, &space[0])

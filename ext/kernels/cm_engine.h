@@ -1,0 +1,41 @@
+/* The kernels of the engine that are compiled once for each level (see cm_vec.h). */
+#ifndef CM_ENGINE_H
+#define CM_ENGINE_H
+
+#include <stdint.h>
+
+#include "cm_tile.h"
+
+/* Lanes of a vector of columns that lie in one row of the image. */
+typedef struct {
+    ptrdiff_t offset; /* of lane 0; only lanes with a mask that is not 0 are read */
+    int32_t mask[16];
+} cm_piece;
+
+/* Where a vector of columns lies. count 0: all in one row, at `offset`; else in so many pieces. */
+typedef struct {
+    ptrdiff_t offset;
+    const cm_piece *pieces;
+    size_t count;
+} cm_lanes;
+
+/* Rows of patches to be packed: row k is tap k % taps of channel k / taps. */
+typedef struct {
+    const float *source; /* the first channel of the first image */
+    size_t plane;        /* floats of a channel */
+    const ptrdiff_t *taps;
+    size_t tap_count;
+    size_t first, count; /* rows */
+} cm_patches;
+
+typedef struct {
+    unsigned lanes, rows; /* columns of a tile: two vectors of `lanes` */
+    cm_tile *tile;
+    /* Packs `vectors` vectors (an even number) into panels that are `panel` floats apart. */
+    void (*pack)(const cm_patches *patches, const cm_lanes *vectors, size_t count, float *panels,
+                 size_t panel);
+} cm_engine;
+
+extern const cm_engine cm_engine_scalar, cm_engine_avx2, cm_engine_avx512;
+
+#endif

@@ -1,0 +1,43 @@
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+def available() -> bool: ...
+def pack(weights: NDArray[np.float32], groups: int) -> NDArray[np.float32]: ...
+
+class Finish:
+    def __init__(
+        self,
+        outputs: int,
+        scale: NDArray[np.float32] | None,
+        bias: NDArray[np.float32] | None,
+        slope: float | None,
+    ) -> None: ...
+
+class Convolution:
+    def __init__(
+        self,
+        images: int,
+        groups: int,
+        channels: int,
+        size: Sequence[int],
+        out: Sequence[int],
+        kernel: Sequence[int],
+        stride: Sequence[int],
+        pad: Sequence[int],
+        dilation: Sequence[int],
+        packed: NDArray[np.float32],
+        outputs: int,
+        finish: Finish,
+        threads: int,
+    ) -> None: ...
+    @property
+    def space(self) -> int: ...
+    def run(
+        self,
+        x: NDArray[np.float32],
+        y: NDArray[np.float32],
+        residual: NDArray[np.float32] | None,
+        space: NDArray[np.float32],
+    ) -> None: ...

@@ -1,0 +1,159 @@
+/* The engine's kernels beside plain loops, at every SIMD level, and the pool of threads. */
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "check.h"
+#include "cm_conv.h"
+#include "cm_pool.h"
+#include "cm_simd.h"
+
+/* In memory of its exact size, so that the sanitizer sees every step over the end. */
+static float *some_floats(size_t count) {
+    float *values = room(count * sizeof *values);
+    for (size_t i = 0; i < count; i++) values[i] = (float)below(2001) / 1000 - 1;
+    return values;
+}
+
+static size_t volume(const size_t *size) { return size[0] * size[1] * size[2]; }
+
+static double plain_sum(const cm_geometry *g, const float *weights, const float *x, size_t image,
+                        size_t group, size_t output, const size_t *at) {
+    size_t channels = g->groups * g->channels, row = group * g->outputs + output;
+    const float *weight = weights + row * g->channels * volume(g->kernel);
+    double sum = 0;
+    for (size_t c = 0; c < g->channels; c++) {
+        const float *plane =
+            x + (image * channels + group * g->channels + c) * volume(g->size);
+        for (size_t t = 0; t < volume(g->kernel); t++, weight++) {
+            size_t tap[3] = {t / g->kernel[2] / g->kernel[1], t / g->kernel[2] % g->kernel[1],
+                             t % g->kernel[2]};
+            size_t index = 0, inside = 1;
+            for (int i = 0; i < 3; i++) {
+                ptrdiff_t p = (ptrdiff_t)(at[i] * g->stride[i] + tap[i] * g->dilation[i]) -
+                              (ptrdiff_t)g->pad[i];
+                inside &= p >= 0 && p < (ptrdiff_t)g->size[i];
+                index = index * g->size[i] + (size_t)p;
+            }
+            if (inside) sum += (double)*weight * plane[index];
+        }
+    }
+    return sum;
+}
+
+static double finished(double sum, const cm_finish *f, size_t row, size_t place) {
+    if (f->scale) sum *= f->scale[row];
+    if (f->bias) sum += f->bias[row];
+    if (f->residual) sum += f->residual[place];
+    return f->rectify && sum < 0 ? sum * f->slope : sum;
+}
+
+static int agrees(const cm_geometry *g, const float *weights, const float *x, const float *y,
+                  const cm_finish *finish) {
+    size_t place = 0;
+    for (size_t image = 0; image < g->images; image++)
+        for (size_t row = 0; row < g->groups * g->outputs; row++)
+            for (size_t p = 0; p < volume(g->out); p++, place++) {
+                size_t at[3] = {p / g->out[2] / g->out[1], p / g->out[2] % g->out[1],
+                                p % g->out[2]};
+                double sum = plain_sum(g, weights, x, image, row / g->outputs, row % g->outputs, at);
+                if (fabs(finished(sum, finish, row, place) - y[place]) > 1e-4) return 0;
+            }
+    return 1;
+}
+
+static const cm_geometry geometries[] = {
+    {1, 1, 3, 7, {1, 9, 11}, {1, 7, 9}, {1, 3, 3}, {1, 1, 1}, {0}, {1, 1, 1}},
+    {2, 1, 3, 16, {1, 13, 13}, {1, 13, 13}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}},
+    {3, 2, 5, 13, {1, 7, 7}, {1, 4, 4}, {1, 3, 3}, {1, 2, 2}, {0, 1, 1}, {1, 1, 1}},
+    {5, 1, 40, 30, {1, 7, 7}, {1, 7, 7}, {1, 1, 1}, {1, 1, 1}, {0}, {1, 1, 1}},
+    {2, 1, 8, 9, {1, 14, 15}, {1, 7, 8}, {1, 1, 1}, {1, 2, 2}, {0}, {1, 1, 1}},
+    {1, 1, 3, 8, {1, 33, 35}, {1, 16, 17}, {1, 7, 7}, {1, 2, 2}, {0, 2, 2}, {1, 1, 1}},
+    {1, 1, 3, 6, {1, 23, 27}, {1, 4, 5}, {1, 11, 11}, {1, 4, 4}, {0}, {1, 1, 1}},
+    {2, 1, 4, 5, {1, 12, 10}, {1, 8, 6}, {1, 3, 3}, {1, 1, 1}, {0}, {1, 2, 2}},
+    {1, 1, 90, 20, {1, 9, 9}, {1, 9, 9}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}},
+    {2, 1, 3, 4, {5, 6, 7}, {3, 3, 5}, {3, 2, 3}, {2, 2, 1}, {1, 0, 0}, {1, 1, 1}},
+    {9, 1, 6, 4, {1, 3, 1}, {1, 3, 1}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}},
+    {1, 1, 2, 3, {1, 1, 40}, {1, 1, 12}, {1, 1, 5}, {1, 1, 3}, {0, 0, 0}, {1, 1, 1}},
+    {1, 4, 1, 1, {1, 6, 6}, {1, 6, 6}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}},
+};
+
+static void convolve(const cm_geometry *g, unsigned threads, const cm_finish *finish) {
+    size_t rows = g->groups * g->outputs, inner = g->channels * volume(g->kernel);
+    size_t inputs = g->images * g->groups * g->channels * volume(g->size);
+    size_t results = g->images * rows * volume(g->out);
+    float *weights = some_floats(rows * inner), *packed = room(rows * inner * sizeof *packed);
+    float *x = some_floats(inputs), *y = room(results * sizeof *y);
+    cm_conv conv;
+    CHECK(cm_conv_plan(&conv, g, cm_kernel.engine, threads) == CM_OK);
+    float *space = room(cm_conv_space(&conv) * sizeof *space);
+    cm_conv_pack(cm_kernel.engine, g->groups, g->outputs, inner, weights, packed);
+    cm_conv_run(&conv, packed, x, y, finish, space);
+    CHECK(agrees(g, weights, x, y, finish));
+    cm_conv_free(&conv);
+    free(weights);
+    free(packed);
+    free(x);
+    free(y);
+    free(space);
+}
+
+static void convolutions(void) {
+    float *scale = some_floats(64), *bias = some_floats(64), *residual = some_floats(20000);
+    const cm_finish finishes[] = {
+        {NULL, NULL, NULL, 0, 0},         {NULL, bias, NULL, 1, 0},
+        {scale, bias, residual, 1, 0},    {NULL, bias, residual, 0, 0},
+        {scale, bias, NULL, 1, 0.25f},
+    };
+    for (size_t i = 0; i < sizeof geometries / sizeof *geometries; i++)
+        for (size_t f = 0; f < sizeof finishes / sizeof *finishes; f++)
+            EACH_LEVEL(level) convolve(geometries + i, 1 + (unsigned)(i + f) % 3, finishes + f);
+    free(scale);
+    free(bias);
+    free(residual);
+}
+
+static void refusals(void) {
+    cm_geometry g = geometries[0];
+    cm_conv conv;
+    g.out[2]++; /* looks beyond the image */
+    CHECK(cm_conv_plan(&conv, &g, &cm_engine_scalar, 1) == CM_ARGUMENT);
+    g = geometries[0];
+    g.stride[1] = 0;
+    CHECK(cm_conv_plan(&conv, &g, &cm_engine_scalar, 1) == CM_ARGUMENT);
+    g = geometries[0];
+    g.images = SIZE_MAX / 2;
+    CHECK(cm_conv_plan(&conv, &g, &cm_engine_scalar, 1) == CM_ARGUMENT);
+}
+
+enum { UNITS = 1000 };
+
+static atomic_uint counts[UNITS];
+static atomic_uint busy[64];
+
+static void count_unit(void *context, size_t unit, unsigned worker) {
+    CHECK(worker < *(unsigned *)context);
+    CHECK(atomic_fetch_add(busy + worker, 1) == 0);
+    atomic_fetch_add(counts + unit, 1);
+    atomic_fetch_sub(busy + worker, 1);
+}
+
+static void pool(void) {
+    for (unsigned round = 1; round <= 200; round++) {
+        unsigned threads = 1 + round % 4;
+        size_t units = round * 5;
+        cm_pool_run(threads, units, count_unit, &threads);
+        for (size_t i = 0; i < UNITS; i++) CHECK(atomic_exchange(counts + i, 0) == (i < units));
+        if (round % 50 == 0) cm_pool_stop();
+    }
+    unsigned threads = 1;
+    cm_pool_run(3, 0, count_unit, &threads);
+}
+
+int main(void) {
+    RUN(convolutions);
+    RUN(refusals);
+    RUN(pool);
+    cm_pool_stop();
+    return finish();
+}
