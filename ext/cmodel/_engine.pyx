@@ -4,7 +4,7 @@ from libc.stdint cimport uintptr_t
 
 import numpy as np
 
-from cmodel._simd cimport CM_SIMD_SCALAR, cm_simd, cm_simd_use, current
+from cmodel._simd cimport CM_SIMD_SCALAR, cm_simd_use, current
 
 cdef extern from "cm_engine.h" nogil:
     ctypedef struct cm_finish:
@@ -46,6 +46,24 @@ cdef extern from "cm_conv.h" nogil:
     )
     void cm_conv_run(
         const cm_conv *conv, const float *packed, const float *x, float *y,
+        const cm_finish *finish, float *space
+    )
+
+cdef extern from "cm_wino.h" nogil:
+    ctypedef struct cm_wino:
+        pass
+    enum:
+        CM_WINO_PLACES
+    int cm_wino_plan(
+        cm_wino *wino, const cm_geometry *geometry, const cm_engine *engine, unsigned threads
+    )
+    size_t cm_wino_space(const cm_wino *wino)
+    void cm_wino_pack(
+        const cm_engine *engine, size_t groups, size_t outputs, size_t channels, size_t kernel,
+        const float *weights, float *packed
+    )
+    void cm_wino_run(
+        const cm_wino *wino, const float *packed, const float *x, float *y,
         const cm_finish *finish, float *space
     )
 
@@ -109,6 +127,20 @@ def pack(const float[:, ::1] weights, Py_ssize_t groups):
     return packed
 
 
+def pack_winograd(const float[:, ::1] weights, Py_ssize_t groups, Py_ssize_t kernel):
+    """Return the weights (groups * outputs, channels * kernel**2) as Winograd reads them."""
+    cdef Py_ssize_t rows = weights.shape[0], channels = weights.shape[1] // (kernel * kernel)
+    packed = np.empty(rows * channels * CM_WINO_PLACES, np.float32)
+    cdef float[::1] target = packed
+    if rows % groups or channels * kernel * kernel != weights.shape[1] or kernel not in (3, 5):
+        raise ValueError("the weights do not fit the groups or the kernel")
+    with nogil:
+        cm_wino_pack(
+            cm_kernel.engine, groups, rows // groups, channels, kernel, &weights[0, 0], &target[0]
+        )
+    return packed
+
+
 cdef class Finish:
     """What follows a sum: times `scale`, plus `bias`, plus a residual, then a ReLU with `slope`.
 
@@ -135,44 +167,55 @@ cdef class Finish:
 
 
 cdef class Convolution:
-    """A convolution of fixed shapes; weights as `pack` returns them."""
+    """A convolution of fixed shapes: the plain sum, or Winograd's filtering.
 
-    cdef cm_conv plan
+    The weights are as `pack`, or `pack_winograd`, returns them.
+    """
+
+    cdef cm_conv plain
+    cdef cm_wino filtering
+    cdef bint winograd
     cdef cm_geometry g
     cdef Finish finish
     cdef const float[::1] packed
+    cdef readonly size_t space
 
     def __init__(
         self, images, groups, channels, size, out, kernel, stride, pad, dilation,
-        packed, outputs, finish, threads,
+        packed, outputs, finish, winograd, threads,
     ):
         self.g = _geometry(
             images, groups, channels, outputs, size, out, kernel, stride, pad, dilation
         )
         self.finish = finish
         self.packed = packed
+        self.winograd = winograd
         cdef size_t inner = self.g.channels * _volume(self.g.kernel)
+        if winograd:
+            inner = self.g.channels * CM_WINO_PLACES
+            _check(cm_wino_plan(&self.filtering, &self.g, cm_kernel.engine, threads))
+            self.space = cm_wino_space(&self.filtering)
+        else:
+            _check(cm_conv_plan(&self.plain, &self.g, cm_kernel.engine, threads))
+            self.space = cm_conv_space(&self.plain)
         if <size_t>self.packed.shape[0] != self.g.groups * self.g.outputs * inner:
             raise ValueError("the weights do not fit the kernel")
-        _check(cm_conv_plan(&self.plan, &self.g, cm_kernel.engine, threads))
 
     def __dealloc__(self):
-        cm_conv_free(&self.plan)
-
-    @property
-    def space(self):
-        """Floats of the space that `run` needs, starting on a cache line."""
-        return cm_conv_space(&self.plan)
+        cm_conv_free(&self.plain)
 
     def run(self, const float[::1] x, float[::1] y, residual, float[::1] space):
-        """Fill y (images, groups * outputs, positions) from x; residual is of y's shape or None."""
+        """Fill y (images, groups * outputs, positions) from x; residual is of y's shape or None.
+
+        space: at least `space` floats, starting on a cache line.
+        """
         cdef cm_finish finish = self.finish.c
         cdef const float[::1] added
         cdef size_t images = self.g.images * self.g.groups
         if (
             <size_t>x.shape[0] != images * self.g.channels * _volume(self.g.size)
             or <size_t>y.shape[0] != images * self.g.outputs * _volume(self.g.out)
-            or <size_t>space.shape[0] < cm_conv_space(&self.plan)
+            or <size_t>space.shape[0] < self.space
             or (<uintptr_t>&space[0]) % 64
         ):
             raise ValueError("an array has another size than planned")
@@ -182,4 +225,9 @@ cdef class Convolution:
                 raise ValueError("the residual has another size than the result")
             finish.residual = &added[0]
         with nogil:
-            cm_conv_run(&self.plan, &self.packed[0], &x[0], &y[0], &finish, &space[0])
+            if self.winograd:
+                cm_wino_run(
+                    &self.filtering, &self.packed[0], &x[0], &y[0], &finish, &space[0]
+                )
+            else:
+                cm_conv_run(&self.plain, &self.packed[0], &x[0], &y[0], &finish, &space[0])

@@ -28,12 +28,22 @@ typedef struct {
     size_t first, count; /* rows */
 } cm_patches;
 
+/* See cm_wino.h. */
+struct cm_wino_tile;
+typedef void cm_wino_input(const struct cm_wino_tile *tiles, const float *channel, ptrdiff_t row,
+                           float *out, size_t step);
+typedef void cm_wino_output(const struct cm_wino_tile *tiles, unsigned count, unsigned edge,
+                            const float *sums, size_t step, float *y, ptrdiff_t row,
+                            const cm_finish *finish);
+
 typedef struct {
     unsigned lanes, rows; /* columns of a tile: two vectors of `lanes` */
     cm_tile *tile;
     /* Packs `vectors` vectors (an even number) into panels that are `panel` floats apart. */
     void (*pack)(const cm_patches *patches, const cm_lanes *vectors, size_t count, float *panels,
                  size_t panel);
+    cm_wino_input *wino_input;
+    cm_wino_output *wino_output;
 } cm_engine;
 
 extern const cm_engine cm_engine_scalar, cm_engine_avx2, cm_engine_avx512;

@@ -1,6 +1,7 @@
 /* Everything of cm_engine.h for the level that CM_LEVEL names. */
 #include "cm_engine.h"
 #include "cm_vec.h"
+#include "cm_wino.h"
 
 #include "cm_tile_kernel.h"
 
@@ -11,4 +12,11 @@ const cm_engine NAME(cm_engine) = {
     .rows = TILE_ROWS,
     .tile = NAME(tile),
     .pack = NAME(pack),
+#if CM_LEVEL
+    .wino_input = cm_wino_input_avx2,
+    .wino_output = cm_wino_output_avx2,
+#else
+    .wino_input = cm_wino_input_scalar,
+    .wino_output = cm_wino_output_scalar,
+#endif
 };

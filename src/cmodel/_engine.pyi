@@ -5,6 +5,9 @@ from numpy.typing import NDArray
 
 def available() -> bool: ...
 def pack(weights: NDArray[np.float32], groups: int) -> NDArray[np.float32]: ...
+def pack_winograd(
+    weights: NDArray[np.float32], groups: int, kernel: int
+) -> NDArray[np.float32]: ...
 
 class Finish:
     def __init__(
@@ -30,6 +33,7 @@ class Convolution:
         packed: NDArray[np.float32],
         outputs: int,
         finish: Finish,
+        winograd: bool,
         threads: int,
     ) -> None: ...
     @property

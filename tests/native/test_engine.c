@@ -7,6 +7,7 @@
 #include "cm_conv.h"
 #include "cm_pool.h"
 #include "cm_simd.h"
+#include "cm_wino.h"
 
 /* In memory of its exact size, so that the sanitizer sees every step over the end. */
 static float *some_floats(size_t count) {
@@ -48,18 +49,22 @@ static double finished(double sum, const cm_finish *f, size_t row, size_t place)
     return f->rectify && sum < 0 ? sum * f->slope : sum;
 }
 
+/* Whether no error is above this part of the largest magnitude. */
 static int agrees(const cm_geometry *g, const float *weights, const float *x, const float *y,
-                  const cm_finish *finish) {
+                  const cm_finish *finish, double tolerance) {
     size_t place = 0;
+    double error = 0, largest = 0;
     for (size_t image = 0; image < g->images; image++)
         for (size_t row = 0; row < g->groups * g->outputs; row++)
             for (size_t p = 0; p < volume(g->out); p++, place++) {
                 size_t at[3] = {p / g->out[2] / g->out[1], p / g->out[2] % g->out[1],
                                 p % g->out[2]};
                 double sum = plain_sum(g, weights, x, image, row / g->outputs, row % g->outputs, at);
-                if (fabs(finished(sum, finish, row, place) - y[place]) > 1e-4) return 0;
+                sum = finished(sum, finish, row, place);
+                if (!(fabs(sum - y[place]) <= error)) error = fabs(sum - y[place]);
+                if (fabs(sum) > largest) largest = fabs(sum);
             }
-    return 1;
+    return error <= tolerance * largest;
 }
 
 static const cm_geometry geometries[] = {
@@ -89,7 +94,7 @@ static void convolve(const cm_geometry *g, unsigned threads, const cm_finish *fi
     float *space = room(cm_conv_space(&conv) * sizeof *space);
     cm_conv_pack(cm_kernel.engine, g->groups, g->outputs, inner, weights, packed);
     cm_conv_run(&conv, packed, x, y, finish, space);
-    CHECK(agrees(g, weights, x, y, finish));
+    CHECK(agrees(g, weights, x, y, finish, 2e-6));
     cm_conv_free(&conv);
     free(weights);
     free(packed);
@@ -108,6 +113,54 @@ static void convolutions(void) {
     for (size_t i = 0; i < sizeof geometries / sizeof *geometries; i++)
         for (size_t f = 0; f < sizeof finishes / sizeof *finishes; f++)
             EACH_LEVEL(level) convolve(geometries + i, 1 + (unsigned)(i + f) % 3, finishes + f);
+    free(scale);
+    free(bias);
+    free(residual);
+}
+
+static const cm_geometry filtered[] = {
+    {1, 1, 3, 7, {1, 9, 11}, {1, 7, 9}, {1, 3, 3}, {1, 1, 1}, {0}, {1, 1, 1}},
+    {2, 1, 5, 16, {1, 13, 13}, {1, 13, 13}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}},
+    {3, 2, 6, 13, {1, 7, 7}, {1, 7, 7}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}},
+    {1, 1, 40, 60, {1, 28, 30}, {1, 28, 30}, {1, 5, 5}, {1, 1, 1}, {0, 2, 2}, {1, 1, 1}},
+    {2, 1, 4, 3, {1, 8, 5}, {1, 4, 1}, {1, 5, 5}, {1, 1, 1}, {0}, {1, 1, 1}},
+    {1, 1, 2, 3, {1, 3, 2}, {1, 9, 8}, {1, 3, 3}, {1, 1, 1}, {0, 4, 4}, {1, 1, 1}},
+    {1, 1, 70, 50, {1, 20, 37}, {1, 20, 37}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}},
+};
+
+static void filter(const cm_geometry *g, unsigned threads, const cm_finish *finish) {
+    size_t rows = g->groups * g->outputs, inner = g->channels * volume(g->kernel);
+    size_t inputs = g->images * g->groups * g->channels * volume(g->size);
+    size_t results = g->images * rows * volume(g->out);
+    float *weights = some_floats(rows * inner);
+    float *packed = room(rows * g->channels * CM_WINO_PLACES * sizeof *packed);
+    float *x = some_floats(inputs), *y = room(results * sizeof *y);
+    cm_wino wino;
+    CHECK(cm_wino_plan(&wino, g, cm_kernel.engine, threads) == CM_OK);
+    float *space = room(cm_wino_space(&wino) * sizeof *space);
+    cm_wino_pack(cm_kernel.engine, g->groups, g->outputs, g->channels, g->kernel[1], weights,
+                 packed);
+    cm_wino_run(&wino, packed, x, y, finish, space);
+    CHECK(agrees(g, weights, x, y, finish, 2e-5));
+    free(weights);
+    free(packed);
+    free(x);
+    free(y);
+    free(space);
+}
+
+static void filters(void) {
+    float *scale = some_floats(64), *bias = some_floats(64), *residual = some_floats(60000);
+    const cm_finish finishes[] = {
+        {NULL, NULL, NULL, 0, 0},
+        {scale, bias, NULL, 1, 0},
+        {scale, bias, residual, 1, 0.25f},
+    };
+    for (size_t i = 0; i < sizeof filtered / sizeof *filtered; i++)
+        for (size_t f = 0; f < sizeof finishes / sizeof *finishes; f++)
+            EACH_LEVEL(level) filter(filtered + i, 1 + (unsigned)(i + f) % 3, finishes + f);
+    cm_wino wino;
+    CHECK(cm_wino_plan(&wino, geometries + 2, &cm_engine_scalar, 1) == CM_ARGUMENT);
     free(scale);
     free(bias);
     free(residual);
@@ -152,6 +205,7 @@ static void pool(void) {
 
 int main(void) {
     RUN(convolutions);
+    RUN(filters);
     RUN(refusals);
     RUN(pool);
     cm_pool_stop();

@@ -99,6 +99,16 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     add_state_options(parser)
 
 
+def add_math_option(parser: argparse.ArgumentParser) -> None:
+    """Add the choice between exact and fast kernels."""
+    parser.add_argument(
+        "--math",
+        choices=["exact", "fast"],
+        default="exact",
+        help="fast allows algorithms with larger rounding errors, up to 1e-4 (default: exact)",
+    )
+
+
 def add_state_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of how a prototxt and its weights are read."""
     group = parser.add_argument_group("reading a prototxt")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cmodel.engine.plan import Plan
 
 Array = NDArray[np.float32]
-MATH = ("exact",)
+MATH = ("exact", "fast")
 
 
 @dataclass
@@ -48,7 +48,8 @@ class Engine:
     ----------
     net : the network, its parameters in any tensor form.
     threads : how many threads share the work; None means all cores that the process may use.
-    math : "exact": no algorithm that changes the error of the results for speed.
+    math : "exact": no algorithm that changes the error of the results for speed. "fast": layers
+        may use Winograd's filtering; errors stay below 1e-4 of a blob's largest magnitude.
 
     Raises
     ------
@@ -182,7 +183,10 @@ class Engine:
             self._check_parameters(layer, shapes.parameters[layer.key] or [], fed)
             if layer.key not in self._ops:
                 forms = [self.net.parameters[name] for name in layer.parameters]
-                self._ops[layer.key] = factory(layer, forms)
+                op = factory(layer, forms)
+                if isinstance(op, Op):
+                    op.fast = self.math == "fast"
+                self._ops[layer.key] = op
         ops = {layer.key: self._ops[layer.key] for layer in layers}
         if section.layers:
             static = {key: op for key, op in ops.items() if isinstance(op, Op)}

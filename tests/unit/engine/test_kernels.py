@@ -68,6 +68,11 @@ def test_convolution_is_the_reference(case):
     close(Engine(net, 2).run(feed), {"c": run_reference(net, feed)["c"]}, 1e-6)
 
 
+def test_fast_is_close_to_the_reference(case):
+    net, feed = case
+    close(Engine(net, 2, "fast").run(feed), {"c": run_reference(net, feed)["c"]}, 2e-5)
+
+
 def test_bits_depend_neither_on_threads_nor_on_the_batch(case):
     net, feed = case
     expected = Engine(net, 1).run(feed)["c"]

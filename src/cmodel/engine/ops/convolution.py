@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
 from math import prod
 
 from cmodel import _engine
@@ -13,6 +12,7 @@ from cmodel._gemm import Convolution as Gemm
 from cmodel._gemm import Deconvolution
 from cmodel.engine.ops.finish import Finish
 from cmodel.engine.ops.many_axes import convolution_kernel
+from cmodel.engine.ops.native import LEAST_SHARED, Weights, native_kernel
 from cmodel.engine.ops.op import Array, Kernel, Op, dense, team
 from cmodel.engine.ops.relu import ReLU
 from cmodel.net import Layer, Parameter, Shape
@@ -21,8 +21,6 @@ from cmodel.net.shapes.windows import Window, convolution_window
 
 # What the compiled kernels take.
 AXES = 3
-# Multiply-adds below which the engine's own threads are not worth waking.
-LEAST_SHARED = 150_000
 
 
 def spatial(sizes: Shape, missing: int) -> Shape:
@@ -55,54 +53,6 @@ class GemmKernel:
         """Fill the tops."""
         for x, y in zip(bottoms, tops, strict=True):
             self.gemm.run(x.reshape(-1), y.reshape(-1))
-
-
-# images, groups, channels of a group, then by axis: size, positions, kernel, stride, pad, dilation.
-Shapes = tuple[int, int, int, Shape, Shape, Shape, Shape, Shape, Shape]
-
-
-class NativeKernel:
-    """Treats each bottom alike; with a residual there is one, and the residual behind it."""
-
-    def __init__(self, convolution: _engine.Convolution, residual: bool) -> None:
-        self.convolution = convolution
-        self.residual = residual
-        self.space = convolution.space
-
-    def attach(self, space: Array) -> None:
-        """Compute in this space from now on."""
-        self._space = space
-
-    def __call__(self, bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
-        """Fill the tops."""
-        if self.residual:
-            x, added = bottoms
-            self.convolution.run(x.reshape(-1), tops[0].reshape(-1), added.reshape(-1), self._space)
-            return
-        for x, y in zip(bottoms, tops, strict=True):
-            self.convolution.run(x.reshape(-1), y.reshape(-1), None, self._space)
-
-
-class Weights:
-    """Of one layer, in the orders that kernels read; each is made when it is first asked for."""
-
-    def __init__(self, form: Parameter, outputs: int) -> None:
-        self._form = form
-        self._outputs = outputs
-        self._packed: dict[int, Array] = {}
-
-    @cached_property
-    def plain(self) -> Array:
-        """(out, in / group * taps)."""
-        return dense(self._form).reshape(self._outputs, -1)
-
-    def packed(self, groups: int) -> Array:
-        """Return them in the order of the engine's matrix product."""
-        if groups not in self._packed:
-            self._packed[groups] = _engine.pack(
-                dense(self._form).reshape(self._outputs, -1), groups
-            )
-        return self._packed[groups]
 
 
 class Convolution(Op):
@@ -147,7 +97,8 @@ class Convolution(Op):
         )
         work = prod(tops[0]) * bottom[window.axis] // groups * prod(window.kernel)
         if _engine.available():
-            return self._native(shapes, threads if work >= LEAST_SHARED else 1)
+            workers = threads if work >= LEAST_SHARED else 1
+            return native_kernel(shapes, self.weights, self.finish, self.fast, workers)
         gemm = Gemm(
             *shapes,
             self.weights.plain,
@@ -156,14 +107,3 @@ class Convolution(Op):
             team(threads, work),
         )
         return GemmKernel(gemm)
-
-    def _native(self, shapes: Shapes, threads: int) -> NativeKernel:
-        groups = shapes[1]
-        convolution = _engine.Convolution(
-            *shapes,
-            self.weights.packed(groups),
-            self.outputs // groups,
-            self.finish.native(self.outputs),
-            threads,
-        )
-        return NativeKernel(convolution, self.finish.residual)

@@ -53,10 +53,12 @@ class Op(ABC):
 
     overwrites : the kernel may be called with its first top lying on its first bottom.
     aliases : the tops hold the bottom's values unchanged, at most in another shape; no kernel runs.
+    fast : kernels may be bound whose rounding errors are larger, for speed.
     """
 
     overwrites: ClassVar[bool] = False
     aliases: ClassVar[bool] = False
+    fast: bool = False
 
     def __init__(self, layer: Layer, parameters: Sequence[Parameter]) -> None:
         self.layer = layer
