@@ -67,6 +67,13 @@ cdef extern from "cm_wino.h" nogil:
         const cm_finish *finish, float *space
     )
 
+cdef extern from "cm_dense.h" nogil:
+    size_t cm_dense_space(const cm_engine *engine, size_t rows, size_t inner)
+    void cm_dense_run(
+        const cm_engine *engine, unsigned threads, size_t rows, size_t inner, size_t outputs,
+        const float *weights, const float *x, float *y, const cm_finish *finish, float *space
+    )
+
 cm_simd_use(current())
 
 cdef enum:
@@ -231,3 +238,46 @@ cdef class Convolution:
                 )
             else:
                 cm_conv_run(&self.plain, &self.packed[0], &x[0], &y[0], &finish, &space[0])
+
+
+cdef class Dense:
+    """A fully connected layer of fixed shapes; weights (outputs, inner)."""
+
+    cdef Finish finish
+    cdef const float[:, ::1] weights
+    cdef size_t rows
+    cdef unsigned threads
+    cdef readonly size_t space
+
+    def __init__(self, rows, weights, finish, threads):
+        self.rows = rows
+        self.weights = weights
+        self.finish = finish
+        self.threads = threads
+        self.space = cm_dense_space(cm_kernel.engine, rows, self.weights.shape[1])
+
+    def run(self, const float[::1] x, float[::1] y, residual, float[::1] space):
+        """Fill y (rows, outputs) from x (rows, inner); residual is of y's shape or None.
+
+        space: at least `space` floats, starting on a cache line.
+        """
+        cdef cm_finish finish = self.finish.c
+        cdef const float[::1] added
+        cdef size_t inner = self.weights.shape[1], outputs = self.weights.shape[0]
+        if (
+            <size_t>x.shape[0] != self.rows * inner
+            or <size_t>y.shape[0] != self.rows * outputs
+            or <size_t>space.shape[0] < self.space
+        ):
+            raise ValueError("an array has another size than planned")
+        if residual is not None:
+            added = residual
+            if added.shape[0] != y.shape[0]:
+                raise ValueError("the residual has another size than the result")
+            finish.residual = &added[0]
+        with nogil:
+            cm_dense_run(
+                cm_kernel.engine, self.threads, self.rows, inner, outputs,
+                &self.weights[0, 0], &x[0], &y[0], &finish,
+                &space[0] if space.shape[0] else NULL,
+            )

@@ -42,6 +42,14 @@ typedef struct {
     /* Packs `vectors` vectors (an even number) into panels that are `panel` floats apart. */
     void (*pack)(const cm_patches *patches, const cm_lanes *vectors, size_t count, float *panels,
                  size_t panel);
+    /* sums[3 o + r] = k products of row o of the weights and row r of x, rows `inner` floats apart,
+     * for up to 4 rows of weights and 3 of x. */
+    void (*dot)(unsigned outputs, unsigned rows, size_t k, const float *weights, const float *x,
+                size_t inner, float *sums);
+    /* sums (outputs x columns of a tile), plus what is there where `accumulate` is set, = up to 6
+     * rows of weights, `inner` floats apart, times a panel of columns. */
+    void (*rows_by_panel)(unsigned outputs, unsigned vectors, size_t k, const float *weights,
+                          size_t inner, const float *columns, float *sums, int accumulate);
     cm_wino_input *wino_input;
     cm_wino_output *wino_output;
 } cm_engine;

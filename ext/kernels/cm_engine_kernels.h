@@ -7,11 +7,15 @@
 
 #include "cm_pack_kernel.h"
 
+#include "cm_dense_kernel.h"
+
 const cm_engine NAME(cm_engine) = {
     .lanes = LANES,
     .rows = TILE_ROWS,
     .tile = NAME(tile),
     .pack = NAME(pack),
+    .dot = NAME(dot),
+    .rows_by_panel = NAME(rows),
 #if CM_LEVEL
     .wino_input = cm_wino_input_avx2,
     .wino_output = cm_wino_output_avx2,

@@ -45,3 +45,17 @@ class Convolution:
         residual: NDArray[np.float32] | None,
         space: NDArray[np.float32],
     ) -> None: ...
+
+class Dense:
+    def __init__(
+        self, rows: int, weights: NDArray[np.float32], finish: Finish, threads: int
+    ) -> None: ...
+    @property
+    def space(self) -> int: ...
+    def run(
+        self,
+        x: NDArray[np.float32],
+        y: NDArray[np.float32],
+        residual: NDArray[np.float32] | None,
+        space: NDArray[np.float32],
+    ) -> None: ...

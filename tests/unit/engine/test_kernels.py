@@ -83,6 +83,21 @@ def test_bits_depend_neither_on_threads_nor_on_the_batch(case):
         assert (engine.run({"x": single[None]})["c"][0] == expected[i]).all()
 
 
+@pytest.mark.parametrize("rows", [1, 3, 4, 5, 16, 40])
+@pytest.mark.parametrize(("inner", "outputs"), [(2500, 31), (17, 7), (3, 1), (400, 120)])
+def test_inner_product(make_net, rows, inner, outputs):
+    net = make_net(
+        f"Input x: -> x {{input_param {{ shape {{ dim: {rows} dim: {inner} }} }}}}\n"
+        f"InnerProduct i: x -> i {{inner_product_param {{ num_output: {outputs} }}}}\n"
+        "Scale s: i -> s {scale_param { bias_term: true }}\n"
+        "ReLU r: s -> r {relu_param { negative_slope: 0.5 }}\n"
+    )
+    feed = {"x": image(rows, inner)}
+    found = [Engine(net, threads).run(feed) for threads in (1, 2, 3)]
+    close(found[0], {"r": run_reference(net, feed)["r"]}, 1e-6)
+    assert all((other["r"] == found[0]["r"]).all() for other in found)
+
+
 def test_what_follows_a_convolution_is_fused(make_net):
     net = make_net(RESIDUAL)
     feed = {"x": image(2, 8, 9, 11)}

@@ -1,4 +1,4 @@
-"""Convolution by the engine's own kernels: which of them, and their weights."""
+"""Convolution and inner product by the engine's own kernels: which of them, their weights."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ class Weights:
 class NativeKernel:
     """Treats each bottom alike; with a residual there is one, and the residual behind it."""
 
-    def __init__(self, convolution: _engine.Convolution, residual: bool) -> None:
-        self.convolution = convolution
+    def __init__(self, layer: _engine.Convolution | _engine.Dense, residual: bool) -> None:
+        self.layer = layer
         self.residual = residual
-        self.space = convolution.space
+        self.space = layer.space
 
     def attach(self, space: Array) -> None:
         """Compute in this space from now on."""
@@ -69,10 +69,10 @@ class NativeKernel:
         """Fill the tops."""
         if self.residual:
             x, added = bottoms
-            self.convolution.run(x.reshape(-1), tops[0].reshape(-1), added.reshape(-1), self._space)
+            self.layer.run(x.reshape(-1), tops[0].reshape(-1), added.reshape(-1), self._space)
             return
         for x, y in zip(bottoms, tops, strict=True):
-            self.convolution.run(x.reshape(-1), y.reshape(-1), None, self._space)
+            self.layer.run(x.reshape(-1), y.reshape(-1), None, self._space)
 
 
 def winograd_pays(shapes: Shapes, outputs: int) -> bool:
