@@ -123,6 +123,7 @@ cm_status cm_conv_plan(cm_conv *conv, const cm_geometry *geometry, const cm_engi
     conv->volume = product(g->size, 3);
     conv->tap_count = product(g->kernel, 3);
     conv->inner = g->channels * conv->tap_count;
+    conv->depthwise = g->channels == 1 && g->outputs == 1 && g->groups > 1;
     if (!plan_source(conv)) return CM_ARGUMENT;
     plan_units(conv);
     conv->taps = malloc(conv->tap_count * sizeof *conv->taps);
@@ -154,6 +155,7 @@ static size_t copy_floats(const cm_conv *conv) {
 }
 
 size_t cm_conv_space(const cm_conv *conv) {
+    if (conv->depthwise) return cm_depthwise_space(conv);
     return copy_floats(conv) + conv->threads * thread_bytes(conv) / sizeof(float);
 }
 
@@ -182,50 +184,13 @@ typedef struct {
     size_t tiles;
 } run_state;
 
-/* A row with its padding, sorted by the rest of the column modulo the stride. */
-static void copy_row(const cm_conv *conv, const float *row, float *target) {
-    size_t stride = conv->g.stride[2], pad = conv->g.pad[2], size = conv->g.size[2];
-    size_t phases = conv->g.kernel[2] == 1 ? 1 : stride;
-    for (size_t f = 0; f < phases; f++, target += conv->phase) {
-        /* Column i of this rest is column i * stride + f - pad of the image. */
-        size_t begin = f < pad ? ceil_div(pad - f, stride) : 0;
-        size_t end = size + pad > f ? ceil_div(size + pad - f, stride) : 0;
-        begin = lesser(begin, conv->phase);
-        end = greater(lesser(end, conv->phase), begin);
-        memset(target, 0, begin * sizeof *target);
-        const float *from = row + (begin * stride + f - pad);
-        if (stride == 1) {
-            memcpy(target + begin, from, (end - begin) * sizeof *target);
-        } else {
-            for (size_t i = 0; i < end - begin; i++) target[begin + i] = from[i * stride];
-        }
-        memset(target + end, 0, (conv->phase - end) * sizeof *target);
-    }
-}
-
-static void copy_plane(const cm_conv *conv, const float *image, float *target) {
-    const cm_geometry *g = &conv->g;
-    for (size_t d = 0; d < conv->extent[0]; d++) {
-        for (size_t h = 0; h < conv->extent[1]; h++, target += conv->extent[2]) {
-            if (g->kernel[1] == 1 && h % g->stride[1]) continue;
-            if (d < g->pad[0] || d - g->pad[0] >= g->size[0] || h < g->pad[1] ||
-                h - g->pad[1] >= g->size[1])
-                memset(target, 0, conv->extent[2] * sizeof *target);
-            else
-                copy_row(conv,
-                         image + ((d - g->pad[0]) * g->size[1] + h - g->pad[1]) * g->size[2],
-                         target);
-        }
-    }
-}
-
 static void copy_unit(void *context, size_t unit, unsigned worker) {
     const run_state *state = context;
     const cm_conv *conv = state->conv;
     (void)worker;
     size_t end = lesser((unit + 1) * state->share, state->planes);
     for (size_t p = unit * state->share; p < end; p++)
-        copy_plane(conv, state->x + p * conv->volume, state->copy + p * conv->plane);
+        cm_conv_copy_plane(conv, state->x + p * conv->volume, state->copy + p * conv->plane);
 }
 
 /* Offset in the source, from the first channel of the first image, of a column. */
@@ -378,6 +343,10 @@ static void compute_unit(void *context, size_t unit, unsigned worker) {
 
 void cm_conv_run(const cm_conv *conv, const float *packed, const float *x, float *y,
                  const cm_finish *finish, float *space) {
+    if (conv->depthwise) {
+        cm_depthwise_run(conv, packed, x, y, finish, space);
+        return;
+    }
     const cm_geometry *g = &conv->g;
     cm_finish moved = *finish;
     run_state state = {.conv = conv, .packed = packed, .x = x, .y = y, .finish = &moved};

@@ -22,6 +22,7 @@ typedef struct {
     size_t inner, positions, volume; /* floats: rows of columns; of an output; of a channel */
     /* A copy of the image with its padding, columns sorted by their rest modulo the stride. */
     int copied;
+    int depthwise; /* one channel and one output a group: see cm_depthwise.c */
     size_t extent[3], phase; /* depth, height, row of the source; columns of one rest */
     size_t plane;            /* floats of a channel of the source */
     size_t chunk;            /* images that are copied, and computed, at a time */
@@ -47,5 +48,13 @@ void cm_conv_pack(const cm_engine *engine, size_t groups, size_t outputs, size_t
  * where there is one, is of y's shape. */
 void cm_conv_run(const cm_conv *conv, const float *packed, const float *x, float *y,
                  const cm_finish *finish, float *space);
+
+/* Copies a channel with its padding, columns sorted by their rest modulo the stride. */
+void cm_conv_copy_plane(const cm_conv *conv, const float *image, float *target);
+
+/* cm_conv_space and cm_conv_run where each output has a channel of its own. */
+size_t cm_depthwise_space(const cm_conv *conv);
+void cm_depthwise_run(const cm_conv *conv, const float *weights, const float *x, float *y,
+                      const cm_finish *finish, float *space);
 
 #endif

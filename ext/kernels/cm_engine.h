@@ -50,6 +50,11 @@ typedef struct {
      * rows of weights, `inner` floats apart, times a panel of columns. */
     void (*rows_by_panel)(unsigned outputs, unsigned vectors, size_t k, const float *weights,
                           size_t inner, const float *columns, float *sums, int accumulate);
+    /* y (rows x width, one after another) from a source whose rows are `step` floats apart: the sum
+     * over the taps. The source has as many floats behind it as a vector. */
+    void (*depthwise)(const float *source, size_t step, const ptrdiff_t *taps, size_t tap_count,
+                      const float *weights, size_t rows, size_t width, float *y,
+                      const cm_finish *finish);
     cm_wino_input *wino_input;
     cm_wino_output *wino_output;
 } cm_engine;

@@ -9,11 +9,14 @@
 
 #include "cm_dense_kernel.h"
 
+#include "cm_depthwise_kernel.h"
+
 const cm_engine NAME(cm_engine) = {
     .lanes = LANES,
     .rows = TILE_ROWS,
     .tile = NAME(tile),
     .pack = NAME(pack),
+    .depthwise = NAME(depthwise),
     .dot = NAME(dot),
     .rows_by_panel = NAME(rows),
 #if CM_LEVEL

@@ -6,6 +6,7 @@
  * multiplication and addition are rounded apart, so the levels differ in the last bits. */
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 32")
@@ -66,7 +67,6 @@ INLINE TARGET float total(V v) {
 }
 #else
 #include <math.h>
-#include <string.h>
 #define LANES 4
 #define NAME(x) x##_scalar
 #define TARGET
