@@ -74,6 +74,25 @@ cdef extern from "cm_dense.h" nogil:
         const float *weights, const float *x, float *y, const cm_finish *finish, float *space
     )
 
+cdef extern from "cm_pooling.h" nogil:
+    ctypedef struct cm_window:
+        size_t size[2]
+        size_t out[2]
+        size_t kernel[2]
+        size_t stride[2]
+        size_t pad[2]
+        int maximum
+    int cm_pooling_suits(const cm_window *window)
+    size_t cm_pooling_space(const cm_window *window)
+    void cm_pooling_run(
+        const cm_engine *engine, unsigned threads, size_t planes, const cm_window *window,
+        const float *x, float *y, float *space
+    )
+    void cm_lrn_run(
+        const cm_engine *engine, unsigned threads, size_t images, size_t channels,
+        size_t positions, size_t size, float alpha, float k, const float *x, float *y
+    )
+
 cm_simd_use(current())
 
 cdef enum:
@@ -281,3 +300,60 @@ cdef class Dense:
                 &self.weights[0, 0], &x[0], &y[0], &finish,
                 &space[0] if space.shape[0] else NULL,
             )
+
+
+cdef class Pooling:
+    """Maxima, or averages, of planes of fixed shapes."""
+
+    cdef cm_window window
+    cdef size_t planes
+    cdef unsigned threads
+    cdef readonly size_t space
+
+    def __init__(self, planes, size, out, kernel, stride, pad, maximum, threads):
+        cdef int i
+        self.planes = planes
+        self.threads = threads
+        self.window.maximum = maximum
+        for i in range(2):
+            self.window.size[i], self.window.out[i] = size[i], out[i]
+            self.window.kernel[i], self.window.stride[i] = kernel[i], stride[i]
+            self.window.pad[i] = pad[i]
+        self.space = self.threads * cm_pooling_space(&self.window) if self.suits else 0
+
+    @property
+    def suits(self):
+        """Whether the windows are such as `run` takes."""
+        return bool(cm_pooling_suits(&self.window))
+
+    def run(self, const float[::1] x, float[::1] y, float[::1] space):
+        """Fill y (planes, out) from x (planes, size); space: at least `space` floats."""
+        cdef size_t *size = self.window.size
+        cdef size_t *out = self.window.out
+        if (
+            not cm_pooling_suits(&self.window)
+            or <size_t>x.shape[0] != self.planes * size[0] * size[1]
+            or <size_t>y.shape[0] != self.planes * out[0] * out[1]
+            or <size_t>space.shape[0] < self.space
+        ):
+            raise ValueError("an array has another size than planned")
+        with nogil:
+            cm_pooling_run(
+                cm_kernel.engine, self.threads, self.planes, &self.window,
+                &x[0], &y[0], &space[0],
+            )
+
+
+def lrn_across(
+    const float[:, :, ::1] x, float[:, :, ::1] y, size_t size, float alpha, float k,
+    unsigned threads,
+):
+    """y = x (images, C, positions) times (k + alpha / size * sum of squares)^-0.75."""
+    cdef size_t images = x.shape[0], channels = x.shape[1], positions = x.shape[2]
+    if y.shape[0] != x.shape[0] or y.shape[1] != x.shape[1] or y.shape[2] != x.shape[2]:
+        raise ValueError("the arrays differ in shape")
+    with nogil:
+        cm_lrn_run(
+            cm_kernel.engine, threads, images, channels, positions, size, alpha, k,
+            &x[0, 0, 0], &y[0, 0, 0],
+        )

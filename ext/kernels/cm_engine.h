@@ -36,6 +36,12 @@ typedef void cm_wino_output(const struct cm_wino_tile *tiles, unsigned count, un
                             const float *sums, size_t step, float *y, ptrdiff_t row,
                             const cm_finish *finish);
 
+/* Of a pooling, by axis height and width; max or average. */
+typedef struct {
+    size_t size[2], out[2], kernel[2], stride[2], pad[2];
+    int maximum;
+} cm_window;
+
 typedef struct {
     unsigned lanes, rows; /* columns of a tile: two vectors of `lanes` */
     cm_tile *tile;
@@ -55,6 +61,12 @@ typedef struct {
     void (*depthwise)(const float *source, size_t step, const ptrdiff_t *taps, size_t tap_count,
                       const float *weights, size_t rows, size_t width, float *y,
                       const cm_finish *finish);
+    /* One channel; see cm_pooling.h. */
+    void (*pool)(const cm_window *window, const float *x, float *y, float *space);
+    /* y = x (k + alpha * the sum of squares of `size` channels)^-0.75 for `count` positions of
+     * channels that are `step` floats apart. */
+    void (*lrn)(const float *x, float *y, size_t channels, size_t step, size_t count, size_t size,
+                float alpha, float k);
     cm_wino_input *wino_input;
     cm_wino_output *wino_output;
 } cm_engine;

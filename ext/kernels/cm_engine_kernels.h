@@ -11,12 +11,18 @@
 
 #include "cm_depthwise_kernel.h"
 
+#include "cm_pooling_kernel.h"
+
+#include "cm_lrn_kernel.h"
+
 const cm_engine NAME(cm_engine) = {
     .lanes = LANES,
     .rows = TILE_ROWS,
     .tile = NAME(tile),
     .pack = NAME(pack),
     .depthwise = NAME(depthwise),
+    .pool = NAME(pool),
+    .lrn = NAME(lrn),
     .dot = NAME(dot),
     .rows_by_panel = NAME(rows),
 #if CM_LEVEL

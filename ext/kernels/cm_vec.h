@@ -4,6 +4,7 @@
  * V: a vector of LANES floats. TARGET: attributes of a function that uses it. NAME(x): x with the
  * level's suffix. The scalar level uses the compiler's own vectors of 4, which any machine has; its
  * multiplication and addition are rounded apart, so the levels differ in the last bits. */
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -66,7 +67,6 @@ INLINE TARGET float total(V v) {
     return _mm_cvtss_f32(_mm_add_ss(half, _mm_shuffle_ps(half, half, 1)));
 }
 #else
-#include <math.h>
 #define LANES 4
 #define NAME(x) x##_scalar
 #define TARGET

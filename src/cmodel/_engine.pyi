@@ -59,3 +59,32 @@ class Dense:
         residual: NDArray[np.float32] | None,
         space: NDArray[np.float32],
     ) -> None: ...
+
+class Pooling:
+    def __init__(
+        self,
+        planes: int,
+        size: Sequence[int],
+        out: Sequence[int],
+        kernel: Sequence[int],
+        stride: Sequence[int],
+        pad: Sequence[int],
+        maximum: bool,
+        threads: int,
+    ) -> None: ...
+    @property
+    def suits(self) -> bool: ...
+    @property
+    def space(self) -> int: ...
+    def run(
+        self, x: NDArray[np.float32], y: NDArray[np.float32], space: NDArray[np.float32]
+    ) -> None: ...
+
+def lrn_across(
+    x: NDArray[np.float32],
+    y: NDArray[np.float32],
+    size: int,
+    alpha: float,
+    k: float,
+    threads: int,
+) -> None: ...

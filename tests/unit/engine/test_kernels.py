@@ -98,6 +98,36 @@ def test_inner_product(make_net, rows, inner, outputs):
     assert all((other["r"] == found[0]["r"]).all() for other in found)
 
 
+@pytest.mark.parametrize("pool", ["MAX", "AVE"])
+@pytest.mark.parametrize(
+    ("height", "width", "kernel", "stride", "pad"),
+    [(13, 15, 3, 2, 0), (8, 5, 2, 2, 0), (14, 37, 3, 1, 1), (9, 9, 5, 3, 2), (30, 31, 3, 2, 1),
+     (7, 7, 7, 1, 0), (3, 3, 2, 2, 1), (40, 33, 8, 2, 3)],
+)  # fmt: skip
+def test_pooling(make_net, pool, height, width, kernel, stride, pad):
+    net = make_net(
+        f"Input x: -> x {{input_param {{ shape {{ dim: 2 dim: 5 dim: {height} dim: {width} }} }}}}\n"
+        f"Pooling p: x -> p {{pooling_param {{ pool: {pool} kernel_size: {kernel} "
+        f"stride: {stride} pad: {pad} }}}}\n"
+    )
+    feed = {"x": image(2, 5, height, width)}
+    feed["x"][0, 0, 2, 1] = -np.inf
+    found, expected = Engine(net, 2).run(feed), run_reference(net, feed)
+    np.testing.assert_allclose(found["p"], expected["p"], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 5), (1, 20, 13, 11), (1, 1, 2, 2)])
+@pytest.mark.parametrize("size", [1, 5, 9])
+def test_lrn(make_net, shape, size):
+    dims = " ".join(f"dim: {n}" for n in shape)
+    net = make_net(
+        f"Input x: -> x {{input_param {{ shape {{ {dims} }} }}}}\n"
+        f"LRN n: x -> n {{lrn_param {{ local_size: {size} alpha: 0.5 beta: 0.75 k: 2 }}}}\n"
+    )
+    feed = {"x": image(*shape)}
+    close(Engine(net, 2).run(feed), {"n": run_reference(net, feed)["n"]}, 1e-6)
+
+
 def test_what_follows_a_convolution_is_fused(make_net):
     net = make_net(RESIDUAL)
     feed = {"x": image(2, 8, 9, 11)}
