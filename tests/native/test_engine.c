@@ -1,13 +1,23 @@
 /* The engine's kernels beside plain loops, at every SIMD level, and the pool of threads. */
+#include <float.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
 
 #include "check.h"
 #include "cm_conv.h"
+#include "cm_dense.h"
 #include "cm_pool.h"
+#include "cm_pooling.h"
 #include "cm_simd.h"
 #include "cm_wino.h"
+
+#ifdef RACE
+static struct { const cm_engine *engine; } only_scalar = {&cm_engine_scalar};
+#define cm_kernel only_scalar
+#undef EACH_LEVEL
+#define EACH_LEVEL(level) for (int level = 0; level < 1; level++)
+#endif
 
 /* In memory of its exact size, so that the sanitizer sees every step over the end. */
 static float *some_floats(size_t count) {
@@ -81,6 +91,8 @@ static const cm_geometry geometries[] = {
     {9, 1, 6, 4, {1, 3, 1}, {1, 3, 1}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}},
     {1, 1, 2, 3, {1, 1, 40}, {1, 1, 12}, {1, 1, 5}, {1, 1, 3}, {0, 0, 0}, {1, 1, 1}},
     {1, 4, 1, 1, {1, 6, 6}, {1, 6, 6}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}},
+    {2, 3, 1, 1, {1, 19, 21}, {1, 10, 11}, {1, 3, 3}, {1, 2, 2}, {0, 1, 1}, {1, 1, 1}},
+    {1, 5, 1, 1, {2, 9, 18}, {2, 5, 14}, {1, 5, 5}, {1, 1, 1}, {0}, {1, 1, 1}},
 };
 
 static void convolve(const cm_geometry *g, unsigned threads, const cm_finish *finish) {
@@ -166,6 +178,104 @@ static void filters(void) {
     free(residual);
 }
 
+static void multiply(size_t rows, size_t inner, size_t outputs, unsigned threads) {
+    float *weights = some_floats(outputs * inner), *x = some_floats(rows * inner);
+    float *bias = some_floats(outputs), *y = room(rows * outputs * sizeof *y);
+    float *space = room(cm_dense_space(cm_kernel.engine, rows, inner) * sizeof *space);
+    cm_finish finish = {.bias = bias, .rectify = 1, .slope = 0.5f};
+    cm_dense_run(cm_kernel.engine, threads, rows, inner, outputs, weights, x, y, &finish, space);
+    double error = 0;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t o = 0; o < outputs; o++) {
+            double sum = 0;
+            for (size_t i = 0; i < inner; i++) sum += (double)x[r * inner + i] * weights[o * inner + i];
+            sum = finished(sum, &finish, o, 0);
+            error = fmax(error, fabs(sum - y[r * outputs + o]));
+        }
+    CHECK(error < 2e-6 * (double)(inner + 10));
+    free(weights);
+    free(x);
+    free(bias);
+    free(y);
+    free(space);
+}
+
+static void products(void) {
+    static const size_t rows[] = {1, 3, 4, 5, 8, 17, 33}, sizes[] = {1, 7, 64, 130, 1100};
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+            EACH_LEVEL(level) multiply(rows[r], sizes[i], sizes[(i + r) % 4], 1 + r % 3);
+}
+
+static void plain_pool(const cm_window *w, const float *x, double *y) {
+    for (size_t o = 0; o < w->out[0] * w->out[1]; o++) {
+        ptrdiff_t from[2], to[2];
+        for (int i = 0; i < 2; i++) {
+            size_t at = i ? o % w->out[1] : o / w->out[1];
+            from[i] = (ptrdiff_t)(at * w->stride[i]) - (ptrdiff_t)w->pad[i];
+            to[i] = from[i] + (ptrdiff_t)w->kernel[i];
+            ptrdiff_t most = (ptrdiff_t)(w->size[i] + w->pad[i]);
+            if (to[i] > most) to[i] = most;
+        }
+        double value = w->maximum ? -FLT_MAX : 0, area = (double)((to[0] - from[0]) * (to[1] - from[1]));
+        for (ptrdiff_t h = from[0]; h < to[0]; h++)
+            for (ptrdiff_t v = from[1]; v < to[1]; v++) {
+                if (h < 0 || v < 0 || h >= (ptrdiff_t)w->size[0] || v >= (ptrdiff_t)w->size[1]) continue;
+                double here = x[h * (ptrdiff_t)w->size[1] + v];
+                value = w->maximum ? fmax(value, here) : value + here;
+            }
+        y[o] = w->maximum ? value : value / area;
+    }
+}
+
+static void pooling(void) {
+    static const cm_window windows[] = {
+        {{13, 15}, {6, 7}, {3, 3}, {2, 2}, {0, 0}, 0}, {{8, 5}, {4, 3}, {2, 2}, {2, 2}, {0, 0}, 0},
+        {{6, 37}, {6, 37}, {3, 3}, {1, 1}, {1, 1}, 0}, {{7, 7}, {1, 1}, {7, 7}, {1, 1}, {0, 0}, 0},
+        {{3, 1}, {2, 2}, {2, 2}, {2, 1}, {1, 1}, 0},   {{9, 40}, {3, 19}, {5, 4}, {3, 2}, {2, 1}, 0},
+    };
+    for (size_t i = 0; i < 2 * (sizeof windows / sizeof *windows); i++) {
+        cm_window w = windows[i / 2];
+        w.maximum = (int)i % 2;
+        enum { PLANES = 3 };
+        size_t in = w.size[0] * w.size[1], out = w.out[0] * w.out[1];
+        unsigned threads = 1 + (unsigned)i % 2;
+        float *x = some_floats(PLANES * in), *y = room(PLANES * out * sizeof *y);
+        float *space = room(threads * cm_pooling_space(&w) * sizeof *space);
+        double *expected = room(out * sizeof *expected);
+        CHECK(cm_pooling_suits(&w));
+        EACH_LEVEL(level) {
+            cm_pooling_run(cm_kernel.engine, threads, PLANES, &w, x, y, space);
+            for (size_t p = 0; p < PLANES; p++) {
+                plain_pool(&w, x + p * in, expected);
+                for (size_t o = 0; o < out; o++) CHECK(fabs(expected[o] - y[p * out + o]) < 1e-6);
+            }
+        }
+        free(x);
+        free(y);
+        free(space);
+        free(expected);
+    }
+}
+
+static void normalisation(void) {
+    enum { IMAGES = 2, CHANNELS = 7, POSITIONS = 131, SIZE = 5 };
+    size_t count = IMAGES * CHANNELS * POSITIONS;
+    float *x = some_floats(count), *y = room(count * sizeof *y);
+    EACH_LEVEL(level) {
+        cm_lrn_run(cm_kernel.engine, 2, IMAGES, CHANNELS, POSITIONS, SIZE, 0.5f, 2, x, y);
+        for (size_t i = 0; i < count; i++) {
+            ptrdiff_t c = (ptrdiff_t)(i / POSITIONS % CHANNELS);
+            double sum = 0;
+            for (ptrdiff_t d = -SIZE / 2; d <= SIZE / 2; d++)
+                if (c + d >= 0 && c + d < CHANNELS) sum += pow(x[(ptrdiff_t)i + d * POSITIONS], 2);
+            CHECK(fabs(x[i] * pow(2 + 0.5 / SIZE * sum, -0.75) - y[i]) < 1e-6);
+        }
+    }
+    free(x);
+    free(y);
+}
+
 static void refusals(void) {
     cm_geometry g = geometries[0];
     cm_conv conv;
@@ -206,6 +316,9 @@ static void pool(void) {
 int main(void) {
     RUN(convolutions);
     RUN(filters);
+    RUN(products);
+    RUN(pooling);
+    RUN(normalisation);
     RUN(refusals);
     RUN(pool);
     cm_pool_stop();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -70,6 +71,7 @@ class Engine:
         from cmodel.engine.plan import Plan
 
         self.net = net
+        self._inputs = net.inputs
         self.threads = threads
         self.math = math
         self._factory_of = registry.factory_of
@@ -83,7 +85,7 @@ class Engine:
     @property
     def inputs(self) -> dict[str, Shape | None]:
         """Blobs that can be fed, with their declared shapes."""
-        return self.net.inputs
+        return dict(self._inputs)
 
     @property
     def outputs(self) -> list[str]:
@@ -117,7 +119,7 @@ class Engine:
         arrays = {name: self._array(name, value) for name, value in feed.items()}
         shapes = {name: array.shape for name, array in arrays.items()}
         wanted = blobs if blobs is None or isinstance(blobs, str) else tuple(blobs)
-        with self._lock, np.errstate(all="ignore"), limit_threads(1):
+        with self._lock, np.errstate(all="ignore"):
             key = (shapes, wanted)
             if self._key != key:
                 # The old buffers go before the new ones come.
@@ -163,9 +165,12 @@ class Engine:
             self._plan_stage(stage, shapes, fed)
             stage.shapes = shapes
         if stage.plan is not None:
-            values.update(stage.plan.run({name: values[name] for name in section.inputs}))
+            # Taking hold of BLAS costs as much time as a small layer.
+            with limit_threads(1) if stage.plan.multiplies else nullcontext():
+                values.update(stage.plan.run({name: values[name] for name in section.inputs}))
         if section.last is not None and stage.closing is not None:
-            tops = stage.closing.compute([values[name] for name in section.last.bottoms])
+            with limit_threads(1):
+                tops = stage.closing.compute([values[name] for name in section.last.bottoms])
             values.update(zip(section.last.tops, tops, strict=True))
 
     def _plan_stage(
@@ -196,7 +201,7 @@ class Engine:
             stage.closing = None if isinstance(op, Op) else op
 
     def _array(self, name: str, value: ArrayLike) -> Array:
-        inputs = self.net.inputs
+        inputs = self._inputs
         if name not in inputs:
             raise NetError(
                 f"the net has no input blob `{name}`",

@@ -212,7 +212,10 @@ def _check_memory(needed: int) -> None:
 
 
 class Plan:
-    """Kernels and buffers of one section, for one set of shapes of its inputs."""
+    """Kernels and buffers of one section, for one set of shapes of its inputs.
+
+    multiplies : a kernel may call BLAS, whose threads are to be held at one meanwhile.
+    """
 
     def __init__(
         self,
@@ -240,6 +243,7 @@ class Plan:
                 self._arrays.append(None)
                 if place.source is not None:
                     self._fed.append((value, place.source, shape))
+        kept = [node for node in graph.nodes if not node.op.aliases]
         self._steps = [
             _Step(
                 node.op.bind(
@@ -250,8 +254,7 @@ class Plan:
                 node.bottoms,
                 node.tops,
             )
-            for node in graph.nodes
-            if not node.op.aliases
+            for node in kept
         ]
         # Not touched yet, so it takes no memory before the check.
         scratch = sum(getattr(step.kernel, "scratch_bytes", 0) for step in self._steps)
@@ -261,6 +264,11 @@ class Plan:
         shared = _allocate(space)
         for kernel in sharing:
             kernel.attach(shared)
+
+        self.multiplies = any(
+            node.op.multiplies and not isinstance(step.kernel, SpaceKernel)
+            for node, step in zip(kept, self._steps, strict=True)
+        )
 
     @property
     def buffer_bytes(self) -> int:

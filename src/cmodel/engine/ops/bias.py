@@ -18,6 +18,7 @@ class Bias(Op):
     """x + offset; the offset is a parameter or the second bottom."""
 
     overwrites = True
+    multiplies = False
 
     def __init__(self, layer: Layer, parameters: Sequence[Parameter]) -> None:
         super().__init__(layer, parameters)

@@ -15,6 +15,7 @@ class Eltwise(Op):
     """Folds the bottoms from the first to the last."""
 
     overwrites = True
+    multiplies = False
 
     def __init__(self, layer: Layer, parameters: Sequence[Parameter]) -> None:
         super().__init__(layer, parameters)

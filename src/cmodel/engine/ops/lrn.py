@@ -18,6 +18,8 @@ NATIVE_BETA = 0.75
 class LRN(Op):
     """Divides by a power of the local sum, or mean, of squares."""
 
+    multiplies = False
+
     def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         """Bind to the bottom's shape."""
         param = self.layer.param.lrn_param

@@ -53,11 +53,13 @@ class Op(ABC):
 
     overwrites : the kernel may be called with its first top lying on its first bottom.
     aliases : the tops hold the bottom's values unchanged, at most in another shape; no kernel runs.
+    multiplies : the kernel may call BLAS, whose threads are to be held at one meanwhile.
     fast : kernels may be bound whose rounding errors are larger, for speed.
     """
 
     overwrites: ClassVar[bool] = False
     aliases: ClassVar[bool] = False
+    multiplies: ClassVar[bool] = True
     fast: bool = False
 
     def __init__(self, layer: Layer, parameters: Sequence[Parameter]) -> None:
@@ -90,6 +92,7 @@ class Unary(Op):
     """One bottom, one top of its shape, no parameters, each element for itself."""
 
     overwrites = True
+    multiplies = False
 
     @abstractmethod
     def apply(self, x: Array, out: Array) -> None:
@@ -108,6 +111,7 @@ class Alias(Op):
     """The tops are the bottom."""
 
     aliases = True
+    multiplies = False
 
     def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         """Return a kernel that copies, for the case that an array has to be its own."""

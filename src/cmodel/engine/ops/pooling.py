@@ -57,6 +57,8 @@ class NativeKernel:
 class Pooling(Op):
     """Windows clipped as Caffe clips them."""
 
+    multiplies = False
+
     def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         """Bind to one geometry."""
         window = pooling_window(self.layer, bottoms[0])

@@ -17,6 +17,7 @@ class Scale(Op):
     """x factor + offset; the factor is a parameter or the second bottom."""
 
     overwrites = True
+    multiplies = False
 
     def __init__(self, layer: Layer, parameters: Sequence[Parameter]) -> None:
         super().__init__(layer, parameters)
