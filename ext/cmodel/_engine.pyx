@@ -1,5 +1,6 @@
 """The engine's own kernels, in C: one module, since they share one pool of threads."""
 
+from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport uintptr_t
 
 import numpy as np
@@ -14,7 +15,12 @@ cdef extern from "cm_engine.h" nogil:
         int rectify
         float slope
     ctypedef struct cm_engine:
-        pass
+        unsigned lanes
+        unsigned rows
+        void (*tile)(
+            unsigned rows, unsigned vectors, size_t k, const float *a, const float *b, float *c,
+            ptrdiff_t step, int accumulate, const cm_finish *finish
+        ) noexcept nogil
 
 cdef extern from "cm_simd.h" nogil:
     ctypedef struct cm_kernels:
@@ -102,6 +108,22 @@ cdef enum:
 def available():
     """Whether the kernels are quicker here than BLAS: they are written for vectors."""
     return current() != CM_SIMD_SCALAR
+
+
+def run_inner_kernel(Py_ssize_t repeats):
+    """Run the inner kernel on data in the first-level cache; return how many operations it did."""
+    cdef const cm_engine *engine = cm_kernel.engine
+    cdef size_t rows = engine.rows, columns = 2 * engine.lanes, inner = 128
+    cdef float[::1] data = np.ones(inner * (rows + columns) + rows * columns, np.float32)
+    cdef float *b = &data[0] + rows * inner
+    cdef Py_ssize_t _i
+    with nogil:
+        for _i in range(repeats):
+            engine.tile(
+                <unsigned>rows, 2, inner, &data[0], b, b + columns * inner,
+                <ptrdiff_t>columns, 0, NULL
+            )
+    return 2 * repeats * rows * columns * inner
 
 
 cdef int _sizes(size_t *target, values) except -1:
