@@ -125,15 +125,16 @@ TAIL = (
     '{method = "mean.image"}'
 )
 HALF = '{method = "cast.half"}'
-KMEANS = '{method = "quantize.kmeans", k = 32}'
 PRESETS = ("lossless", "linear8", "kmeans-huffman", "deep-compression")
 
 
 def methods(case: Case) -> list[tuple[str, str]]:
     """Return the name and the steps of each method, lists standing for several settings."""
+    # Deep nets do not bear 32 values.
+    shared = '{method = "quantize.kmeans", k = ' + ("64" if case.few else "32")
     rest = ""
     if case.first:
-        rest = f', {{method = "quantize.kmeans", k = 32, select = {{name = "{case.first}"}}}}'
+        rest = f', {shared}, select = {{name = "{case.first}"}}}}'
     narrow = f"{case.exclude}, shared = true"
     few = case.few
     # A net without convolutions says so in its row.
@@ -143,15 +144,18 @@ def methods(case: Case) -> list[tuple[str, str]]:
         return f'{{method = "quantize.{method}", {options}}}{rest}, {HALF}'
 
     def then_kmeans(method: str, options: str) -> str:
-        return f'{{method = "{method}", {options}}}, {KMEANS}'
+        return f'{{method = "{method}", {options}}}, {shared}}}'
 
     def chains(options: str) -> str:
         convolutions = 'select = {type = "Convolution"}, weighted = true'
         return then_kmeans("factorize.conv", f"{convolutions}, {options}")
 
-    linear, means = ("[3, 4, 6]", "[8, 16, 32]") if few else ("[2, 3, 4, 6]", "[4, 6, 8, 16, 32]")
-    steps = "[0.5, 1.0]" if few else "[0.5, 0.75, 1.0, 1.5]"
+    linear, means = (
+        ("[3, 4, 6]", "[8, 16, 32, 64]") if few else ("[2, 3, 4, 6]", "[4, 6, 8, 16, 32]")
+    )
+    steps = "[0.25, 0.5, 1.0]" if few else "[0.5, 0.75, 1.0, 1.5]"
     words = "64" if few else "[16, 64]"
+    finer = "[64, 256]" if few else words
     ratio = "0.75" if few else "[0.5, 0.75]"
     return [
         ("half", HALF),
@@ -167,7 +171,7 @@ def methods(case: Case) -> list[tuple[str, str]]:
             f'{{method = "quantize.uniform", step = {steps}}}',
         ),
         ("binary", '{method = "quantize.binary", granularity = "channel"}'),
-        ("product", vectors("product", f"dimension = 2, k = {words}{narrow}")),
+        ("product", vectors("product", f"dimension = 2, k = {finer}{narrow}")),
         (
             "product",
             vectors("product", f"dimension = 4, k = {'256' if few else '[64, 256]'}{narrow}"),
@@ -179,18 +183,18 @@ def methods(case: Case) -> list[tuple[str, str]]:
         (
             "prune",
             then_kmeans(
-                "prune.magnitude", f"density = {'[0.4, 0.6]' if few else '[0.2, 0.3, 0.4, 0.6]'}"
+                "prune.magnitude", f"density = {'[0.5, 0.7]' if few else '[0.2, 0.3, 0.4, 0.6]'}"
             ),
         ),
         (
             "block prune",
-            then_kmeans("prune.block", f"height = 2, density = {'0.7' if few else '[0.5, 0.7]'}"),
+            then_kmeans("prune.block", f"height = 2, density = {'0.8' if few else '[0.5, 0.7]'}"),
         ),
         (
             "obs prune",
             then_kmeans(
                 "prune.obs",
-                f'algorithm = "columns", density = {"[0.3, 0.4]" if few else "[0.2, 0.3, 0.4]"}',
+                f'algorithm = "columns", density = {"[0.4, 0.6]" if few else "[0.2, 0.3, 0.4]"}',
             ),
         ),
         (
@@ -202,7 +206,7 @@ def methods(case: Case) -> list[tuple[str, str]]:
             "svd",
             then_kmeans(
                 "factorize.svd",
-                f"energy = [0.95, {'' if few else '0.98, '}0.99], weighted = true",
+                f"energy = {'[0.99, 0.999]' if few else '[0.95, 0.98, 0.99]'}, weighted = true",
             ),
         ),
         ("conv factors", chains(f'scheme = ["spatial", "tucker"], ratio = {ratio}')),

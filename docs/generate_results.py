@@ -100,7 +100,8 @@ def page(rows: Mapping[str, Sequence[Row]]) -> str:
     parts.append(FINDINGS.read_text("utf-8"))
     for name, found in trained.items():
         parts += [f"## {NETS[name].title}\n", *section(name, found, every)]
-    parts += ["## Large nets, random weights\n", *random_section(rows)]
+    if any(rows.get(name) for name in RANDOM):
+        parts += ["## Large nets, random weights\n", *random_section(rows)]
     parts += ["## The settings\n", *settings_section(trained)]
     return "\n".join(parts)
 
@@ -232,7 +233,8 @@ def figures(row: Row) -> list[str]:
         f"{row['bits_per_weight']:.2f}",
         f"{row['top1']:.2f} %",
         f"{points_of(row['loss'])} ({points_of(low)} to {points_of(high)})",
-        f"{row['kl']:.2g}",
+        # Outputs that are not finite have none.
+        f"{row['kl']:.2g}" if "kl" in row else "",
         f"{row['compress_seconds']:.1f}",
     ]
 
