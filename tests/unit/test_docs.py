@@ -89,3 +89,20 @@ def test_results_of_methods_that_cannot_run_are_told(study):
     failed = {"method": "mine", "error": {"name": "recipe", "message": "it does not go"}}
     assert study.failure("mine", [failed], [failed]) == ["cannot run, see below"]
     assert study.reason(failed) == ("mine", "it does not go")
+
+
+def test_random_weights_have_a_table_without_accuracy(study):
+    row = {
+        "method": "mine",
+        "recipe": {"step": [{"method": "cast.half"}, {"method": "quantize.kmeans", "k": 8}]},
+        "parameters": 1000,
+        "bytes": 500,
+        "ratio": 8.0,
+        "bits_per_weight": 4.0,
+        "compress_seconds": 1.25,
+        "peak_memory": 2_500_000_000,
+    }
+    text = "".join(study.random_section({"vgg16": [row, {"method": "other", "error": {}}]}))
+    steps = "`cast.half`, then `quantize.kmeans` k 8"
+    assert f"| mine | {steps} | 500 | 8.0x | 4.00 | 1.2 | 2.50 GB |" in text
+    assert "CaffeNet" not in text
