@@ -259,11 +259,11 @@ def grid(name: str) -> str:
         f'prototxt = "{prototxt}"\nweights = "{weights}"\n{case.judged}\n'
     ]
     parts += [f'[[method]]\npreset = "{preset}"\n' for preset in PRESETS]
+    parts.append(f'[[method]]\nname = "rdo"\nstep = [{rdo(case)}]\n')
     parts += [
         f'[[method]]\nname = "{label}"\nstep = [{HEAD}, {steps}, {TAIL}]\n'
         for label, steps in methods(case)
     ]
-    parts.append(f'[[method]]\nname = "rdo"\nstep = [{rdo(case)}]\n')
     return "\n".join(parts)
 
 
