@@ -33,9 +33,11 @@ from cmodel.compress.registry import (
     Task,
     find_method,
     method,
+    method_names,
     rewrite,
 )
 from cmodel.compress.statistics import Calibration, Statistics
+from cmodel.compress.training import Lesson, Training
 
 __all__ = [
     "DEFAULT_PRESET",
@@ -46,6 +48,7 @@ __all__ = [
     "Found",
     "Goal",
     "Judge",
+    "Lesson",
     "MeanChoice",
     "Method",
     "Outcome",
@@ -58,6 +61,7 @@ __all__ = [
     "Sensitivity",
     "Statistics",
     "Task",
+    "Training",
     "Trial",
     "apply_recipe",
     "check_finite",
@@ -68,6 +72,7 @@ __all__ = [
     "load_preset",
     "load_recipe",
     "method",
+    "method_names",
     "parse_recipe",
     "parts_of",
     "preset_names",

@@ -14,6 +14,7 @@ from cmodel.compress.budget import Found, Goal, search
 from cmodel.compress.judge import Judge
 from cmodel.compress.pipeline import Images, Progress, apply_recipe
 from cmodel.compress.recipe import DEFAULT_PRESET, Recipe, load_preset, resolve_recipe
+from cmodel.compress.training import Training
 from cmodel.data import IntArray, split
 from cmodel.errors import CheckFailed, UsageError
 from cmodel.net import Net
@@ -86,6 +87,7 @@ def compress(
     *,
     data: Images | None = None,
     labels: IntArray | None = None,
+    train: Training | None = None,
     size: int | None = None,
     max_loss: float | None = None,
     max_kl: float | None = None,
@@ -110,6 +112,7 @@ def compress(
         a target, an iterable of such batches. Labels are never needed to calibrate.
     labels : int64 (N,), for a `max_loss` in points of accuracy; without them it is in points of
         agreement with the net's own answers.
+    train : labelled images for steps that train; not together with a target.
     size : bytes that the file has at most.
     max_loss, max_kl : points of accuracy lost, or mean KL(original || result) in nats, at most. Two
         thirds of the images decide (one to calibrate, one to select); the rest is left untouched.
@@ -127,8 +130,16 @@ def compress(
     stated = default_recipe(data is not None) if recipe is None else resolve_recipe(recipe)
     if size is None and max_loss is None and max_kl is None:
         return apply_recipe(
-            net, stated, data=data, seed=seed, threads=threads, on_progress=on_progress
+            net,
+            stated,
+            data=data,
+            train=train,
+            seed=seed,
+            threads=threads,
+            on_progress=on_progress,
         )
+    if train is not None:
+        raise UsageError("a target is not searched for with steps that train")
     goal = Goal(size, max_loss, max_kl)
     if not isinstance(data, np.ndarray):
         raise UsageError("a target needs images: data, one array (N, C, H, W)")

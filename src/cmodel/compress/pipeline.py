@@ -24,6 +24,7 @@ from cmodel.compress.statistics import (
     gather,
     gather_once,
 )
+from cmodel.compress.training import Training, pace_of
 from cmodel.errors import RecipeError, UsageError, WeightsError, did_you_mean
 from cmodel.net import Net
 from cmodel.tensors import Form, size_of, stored_floats
@@ -46,6 +47,7 @@ def apply_recipe(
     recipe: str | os.PathLike[str] | Recipe = DEFAULT_PRESET,
     *,
     data: Images | Calibration | None = None,
+    train: Training | None = None,
     seed: int = 0,
     threads: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -62,6 +64,7 @@ def apply_recipe(
     data : images to calibrate on, as they are fed to the net's first input: float32 (N, C, H, W),
         or an iterable of such batches; or a Calibration of them. Only some methods need
         them; labels are never needed.
+    train : labelled images that steps which train use, and what else they need to know.
     threads : most threads of what runs in parallel; None means all cores of the process.
 
     Raises
@@ -83,6 +86,7 @@ def apply_recipe(
         threads or thread_count(),
         on_progress,
         net,
+        train,
     )
     run.steps(recipe.steps)
     result = run.net
@@ -113,16 +117,21 @@ class _Run:
     threads: int
     on_progress: Callable[[Progress], None] | None
     reference: Net
+    training: Training | None = None
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     information: dict[str, Fisher] = field(default_factory=dict)
     done: int = 0
     total: int = 0
+    pace: float = 1.0
 
     def steps(self, steps: Sequence[Step]) -> None:
         """Apply the steps."""
         for step in steps:
             # What every parameter would need is known before anything is computed.
             self._check_data(step, step.method.make_options(step.options))
+        self.pace = pace_of(
+            [step.method.make_options(step.options) for step in steps], self.training
+        )
         chosen: list[list[Target]] = []
         for number, step in enumerate(steps):
             if not chosen:
@@ -183,6 +192,8 @@ class _Run:
             self.calibration,
             self.reference,
             self.threads,
+            self.training.lesson(number, self.seed, self.pace) if self.training else None,
+            lambda words: self._tell(f"{rewrite.name}: {words}"),
         )
         rewritten = rewrite.run(task)
         self.net = rewritten.net
@@ -268,7 +279,14 @@ class _Run:
         return step.method.needs(options)
 
     def _check_data(self, step: Step, options: Any) -> None:
-        if self.calibration is None and step.method.needs(options):
+        needs = step.method.needs(options)
+        if self.training is None and "labels" in needs:
+            raise RecipeError(
+                f"`{step.method.name}` needs labelled images to train on",
+                where=step.where,
+                hint="give some with `--train SOURCE`, or compress(..., train=Training(...))",
+            )
+        if self.calibration is None and needs - {"labels"}:
             raise RecipeError(
                 f"`{step.method.name}` needs images to calibrate on",
                 where=step.where,

@@ -26,6 +26,7 @@ import numpy as np
 
 from cmodel.compress.selectors import Target
 from cmodel.compress.statistics import Calibration, Statistics
+from cmodel.compress.training import Lesson
 from cmodel.errors import RecipeError, did_you_mean
 from cmodel.net import Layer, Net
 from cmodel.tensors import Form
@@ -33,7 +34,8 @@ from cmodel.tensors import Form
 OptionsT = TypeVar("OptionsT")
 Facts = Mapping[str, Any]
 # What a step asks of the calibration data: "gram", and "cross", "sensitivity" or "fisher"
-# (`Statistics`); for a rewrite also "images": the data as such.
+# (`Statistics`); for a rewrite also "images": the data as such, and "labels": labelled images to
+# train on.
 Needs = frozenset[str]
 NOTHING: Needs = frozenset()
 GRAM: Needs = frozenset({"gram"})
@@ -41,6 +43,7 @@ GRAM_AND_CROSS: Needs = frozenset({"gram", "cross"})
 IMAGES: Needs = frozenset({"images"})
 GRAM_AND_SENSITIVITY: Needs = frozenset({"gram", "sensitivity"})
 GRAM_AND_FISHER: Needs = frozenset({"gram", "sensitivity", "fisher"})
+LABELS: Needs = frozenset({"labels"})
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ class RewriteTask(Generic[OptionsT]):
     options, statistics : by parameter name; statistics only for those whose options need them.
     calibration : the images, where there are any.
     reference : the net as it was before the first step.
+    training : what to train on, where there is anything.
+    tell : called with words on how far it is.
     """
 
     net: Net
@@ -96,6 +101,15 @@ class RewriteTask(Generic[OptionsT]):
     calibration: Calibration | None = None
     reference: Net | None = None
     threads: int = 1
+    training: Lesson | None = None
+    tell: Callable[[str], None] = lambda words: None
+
+    @property
+    def lesson(self) -> Lesson:
+        """What to train on, for a rewrite that declares that it needs labels."""
+        if self.training is None:
+            raise AssertionError("a rewrite that needs labels came without")
+        return self.training
 
     @property
     def images(self) -> Calibration:
@@ -171,7 +185,9 @@ class Rewrite(Entry):
     run: Callable[[RewriteTask[Any]], Rewritten]
 
 
-# Where each method lives: one line for each. A package above this one may add its own.
+# Packages above this one that add methods of their own, by family (the name up to the dot).
+FAMILIES = {"retrain": "cmodel.finetune"}
+# Where each method lives: one line for each.
 MODULES = {
     "cast.half": "cmodel.compress.methods.cast_half",
     "correct.batchnorm": "cmodel.compress.methods.correct_batchnorm",
@@ -257,11 +273,21 @@ def find_method(name: str) -> Method | Rewrite:
     ------
     RecipeError : there is none; the hint names the nearest.
     """
+    family = FAMILIES.get(name.partition(".")[0])
+    if family is not None:
+        import_module(family)
     if name not in MODULES:
         raise RecipeError(
             f"there is no method `{name}`",
-            notes=[f"methods: {', '.join(sorted(MODULES))}"],
-            hint=did_you_mean(name, MODULES),
+            notes=[f"methods: {', '.join(method_names())}"],
+            hint=did_you_mean(name, method_names()),
         )
     import_module(MODULES[name])
     return _entries[name]
+
+
+def method_names() -> list[str]:
+    """Return the names of all methods, sorted."""
+    for package in FAMILIES.values():
+        import_module(package)
+    return sorted(MODULES)
