@@ -6,8 +6,6 @@ import pytest
 from cmodel.caffe import load_net
 from cmodel.net import Net
 
-collect_ignore_glob: list[str] = []
-
 
 def pytest_collection_modifyitems(items):
     from importlib.util import find_spec
@@ -38,12 +36,18 @@ layer {{ name: "prob" type: "Softmax" bottom: "ip2" top: "prob" }}
 """
 
 
+def small_net(folder, text=None) -> Net:
+    """Return a net for 8x8 images of four classes, with random weights."""
+    from cmodel.finetune.fresh import filled
+
+    path = folder / "small.prototxt"
+    path.write_text(text or SMALL.format(filters=6, units=16))
+    return filled(load_net(path, None, require_weights=False))
+
+
 @pytest.fixture
 def small(tmp_path) -> Net:
-    """A net for 8x8 images of four classes, with random weights."""
-    path = tmp_path / "small.prototxt"
-    path.write_text(SMALL.format(filters=6, units=16))
-    return load_net(path, None, require_weights=False)
+    return small_net(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -119,7 +119,7 @@ def test_model(case, shared_data):
 
 def test_types_that_do_not_train_are_named(tmp_path):
     net, _ = unpack(LAYERS, "Tile_axis1", tmp_path)
-    with pytest.raises(UnsupportedError, match="Tile.*cannot be trained") as caught:
+    with pytest.raises(UnsupportedError, match=r"Tile.*cannot be trained") as caught:
         torch_module(net)
     assert "freeze" in caught.value.hint
 

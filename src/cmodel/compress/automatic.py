@@ -21,6 +21,8 @@ from cmodel.net import Net
 
 # What is used where there are images to calibrate on.
 CALIBRATED_PRESET = "rdo"
+# What is used where there are images to train on.
+TRAINED_PRESET = "smallest"
 # The target where there are images and none is stated, in points.
 DEFAULT_LOSS = 0.5
 # Shares of the images. A size needs no images to decide by, so that all but the report's calibrate.
@@ -76,8 +78,10 @@ def parts_of(
     return Parts(first, second, third)
 
 
-def default_recipe(calibrated: bool) -> Recipe:
+def default_recipe(calibrated: bool, trained: bool = False) -> Recipe:
     """Return the recipe that is used where none is stated."""
+    if trained:
+        return load_preset(TRAINED_PRESET)
     return load_preset(CALIBRATED_PRESET if calibrated else DEFAULT_PRESET)
 
 

@@ -11,8 +11,11 @@ from math import prod, sqrt
 import numpy as np
 import torch
 
+from cmodel.caffe.fillers import fill, filler_of
 from cmodel.compress.selectors import is_weight, targets_of
 from cmodel.finetune.module import NetModule
+from cmodel.net import Net, infer_shapes, parameter_name
+from cmodel.tensors import Dense
 
 
 def draw(module: NetModule, rng: np.random.Generator) -> None:
@@ -28,3 +31,14 @@ def draw(module: NetModule, rng: np.random.Generator) -> None:
             for values in stored:
                 drawn = deviation * rng.standard_normal(tuple(values.shape))
                 values.copy_(torch.from_numpy(drawn.astype(np.float32)))
+
+
+def filled(net: Net) -> Net:
+    """Return a net that came without weights with the values of its fillers."""
+    net, shapes = net.copy(), infer_shapes(net).parameters
+    for layer in net.layers:
+        needed = shapes.get(layer.key) or []
+        layer.parameters = [parameter_name(layer.key, i) for i in range(len(needed))]
+        for i, (name, shape) in enumerate(zip(layer.parameters, needed, strict=True)):
+            net.parameters[name] = Dense(fill(filler_of(layer, i, shape), shape, name))
+    return net

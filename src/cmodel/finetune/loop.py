@@ -35,6 +35,9 @@ class Rule:
     def start(self, iterations: int) -> None:
         """Get to know how many iterations there will be."""
 
+    def before_epoch(self, epoch: int) -> None:
+        """Get ready: what is not in the module's buffers is found anew here."""
+
     def penalty(self) -> Tensor | None:
         """Return what is added to the loss, in nats."""
         return None
@@ -121,6 +124,8 @@ class Fit:
             shape = (len(lesson.images), self.heads.classes)
             self._known = torch.full(shape, float("nan"))
         self._parameters = [p for p in module.parameters() if p.requires_grad]
+        if not self._parameters:
+            raise UsageError("there is nothing that trains: all layers are frozen")
         self.optimizer = self._optimizer()
         self.file = lesson.checkpoint
         if self.file is not None and round_:
@@ -129,8 +134,6 @@ class Fit:
 
     def run(self) -> Trained:
         """Train to the end, from the checkpoint if there is one; leave the module as it is kept."""
-        if not self._parameters:
-            raise UsageError("there is nothing that trains: all layers are frozen")
         self.rule.start(self.epochs * self.per_epoch)
         with _deterministic(self.threads):
             first = self._resume()
@@ -200,6 +203,7 @@ class Fit:
         torch.manual_seed(int(rng.integers(1 << 62)))
         order = self.learn[np.argsort(rng.random(len(self.learn)), kind="stable")]
         module.train()
+        self.rule.before_epoch(epoch)
         total = 0.0
         for i in range(self.per_epoch):
             iteration = epoch * self.per_epoch + i

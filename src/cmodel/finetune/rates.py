@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 # Iterations between two counts of the levels.
 _REFRESH = 10
-# Where the search for the rate starts, in nats a bit, and how it answers to log(bits / target).
-_START = 1e-7
-_PROPORTIONAL, _INTEGRAL = 2.0, 0.01
+# What all bits cost when the search for the rate starts, in nats, and how the logarithm of the rate
+# answers to that of bits over target: at once, and over the whole training if it stays.
+_START = 0.02
+_PROPORTIONAL, _INTEGRAL = 2.0, 80.0
 # Steps move faster than what they divide.
 _PACE = 3.0
 
@@ -50,7 +51,7 @@ class RateRule(Rule):
             count = module.net.notes.get("parameters", module.net.parameter_count())
             self.size = 4 * count / options.ratio
         if self.size is not None:
-            self.fixed = _bytes(self._without())
+            self.fixed = bytes_of(self._without())
 
     @classmethod
     def of(cls, module: NetModule, task: RewriteTask[Options], options: Options) -> RateRule:
@@ -79,11 +80,16 @@ class RateRule(Rule):
         return state
 
     def start(self, iterations: int) -> None:
-        """Count the levels."""
+        """Get to know how long the way is."""
         self.total = iterations
-        self._count(0)
+
+    def before_epoch(self, epoch: int) -> None:
+        """Count the levels."""
+        self.bits = sum(one.refresh() for one in self.rates)
         if float(self.state[1]) == 0:
             self.state[1] = self.bits
+        if self.size is None:
+            self.state[3] = (self.options.rate or 0.0) / 8000
 
     def penalty(self) -> Tensor | None:
         """Return the rate times what the levels cost."""
@@ -99,7 +105,7 @@ class RateRule(Rule):
 
     def after_epoch(self, epoch: int) -> str:
         """Code the levels, so that the model is held to the file."""
-        size = _bytes(self.module.to_net())
+        size = bytes_of(self.module.to_net())
         if self.size is not None and self.bits > 0:
             found = (size - self.fixed) / (self.bits / 8)
             self.state[2] = float(np.clip(found, 0.2, 5.0))
@@ -118,16 +124,15 @@ class RateRule(Rule):
     def _count(self, iteration: int) -> None:
         self.bits = sum(one.refresh() for one in self.rates)
         if self.size is None:
-            self.state[3] = (self.options.rate or 0.0) / 8000
             return
         goal = max(8 * (self.size - self.fixed) / float(self.state[2]), 8.0)
         begin = max(float(self.state[1]) or self.bits, 8.0)
         done = min(iteration / (self.options.ramp * self.total), 1.0)
         aim = math.exp((1 - done) * math.log(begin) + done * math.log(goal))
         error = min(max(math.log(max(self.bits, 1.0) / aim), -1.0), 1.0)
-        self.state[0] += _INTEGRAL * _REFRESH * error
+        self.state[0] += _INTEGRAL * _REFRESH / self.total * error
         exponent = min(max(float(self.state[0]) + _PROPORTIONAL * error, -20.0), 20.0)
-        self.state[3] = _START * math.exp(exponent)
+        self.state[3] = _START / begin * math.exp(exponent)
 
     def _without(self) -> Net:
         """Return the net with all levels zero: what is left is not led by the rate."""
@@ -138,7 +143,8 @@ class RateRule(Rule):
         return net
 
 
-def _bytes(net: Net) -> int:
+def bytes_of(net: Net) -> int:
+    """Return the bytes of the whole file, without notes."""
     file = io.BytesIO()
     container.write_to(file, net, notes="none")
     return file.tell()
