@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
 .PHONY: demo test test-all interop fuzz lint types check test-python test-native dist-check bench \
-	bench-methods results peers peers-compression proto viewer build clean
+	bench-methods results results-retraining peers peers-compression proto viewer build clean
 
 # The package and everything the tests need, in a virtual environment of its own.
 $(STAMP): pyproject.toml setup.py $(wildcard ext/cmodel/*.pyx ext/cmodel/*.pxd ext/kernels/*)
@@ -101,6 +101,13 @@ results: $(STAMP)
 peers-compression: $(STAMP)
 	@echo "== nncodec (ISO/IEC 15938-17) and k-means on the published models"
 	CMODEL_DATA=$${CMODEL_DATA:-../shared} $(BIN)/python benchmarks/peers_compression.py $(PEERS)
+
+# What retraining gives: docs/results-retraining.md. Hours on two cores; for instance
+# make results-retraining RUNS='lenet300-dc fashion-60x'
+results-retraining: $(STAMP)
+	@echo "== Retraining: the studies of docs/results-retraining.md"
+	$(PIP) install -e '.[finetune]'
+	CMODEL_DATA=$${CMODEL_DATA:-../shared} $(BIN)/python benchmarks/retraining.py run build/retraining $(RUNS)
 
 proto: $(STAMP)
 	@echo "== Generating src/cmodel/proto from proto/cmodel"

@@ -27,6 +27,14 @@ for name in chromium-browser google-chrome google-chrome-stable chromium; do
     command -v "$name" >/dev/null && break
 done || need chromium chromium
 
+echo "== Retraining, with PyTorch"
+"$python" -c 'import torch' 2>/dev/null ||
+    "$python" -m pip --disable-pip-version-check --quiet install torch==2.13.0 || true
+if "$python" -c 'import torch' 2>/dev/null; then
+    "$python" -m pytest -q "$here/finetune"
+else
+    missing="$missing torch"
+fi
 echo "== Readers in C, JavaScript and Rust over all vectors"
 sh "$here/interop/run.sh" "$python"
 echo "== Containers of this package through the other readers"

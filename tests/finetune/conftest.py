@@ -1,10 +1,14 @@
 """The tests of retraining; without PyTorch they are skipped with a word on how to get it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from cmodel.caffe import load_net
 from cmodel.net import Net
+
+HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items):
@@ -14,7 +18,7 @@ def pytest_collection_modifyitems(items):
         return
     skip = pytest.mark.skip(reason="PyTorch is missing: pip install 'cmodel-nn[finetune]'")
     for item in items:
-        if "/finetune/" in str(item.path) and "without_torch" not in item.name:
+        if HERE in item.path.parents and "without_torch" not in item.name:
             item.add_marker(skip)
 
 

@@ -158,6 +158,13 @@ def test_quantize_gets_to_the_size(trained, four):
     assert 0.9 * 550 < sizes[1] < 1.03 * 550
 
 
+def test_a_size_that_cannot_be_reached(trained, four):
+    step = {**TRAIN, "method": "retrain.quantize", "size": 300}
+    with pytest.raises(RecipeError, match="300 bytes cannot be reached") as caught:
+        run(trained, four, step)
+    assert "step 1" in caught.value.where
+
+
 def test_what_is_trained_is_what_is_stored(trained, four):
     from cmodel.finetune.stepped import Stepped
 
@@ -259,7 +266,7 @@ def test_a_loss_that_is_not_finite_ends_it(trained, four, tmp_path):
     images, labels = four
     huge = images.copy()
     huge[:] *= 1e18
-    with pytest.raises(CheckFailed, match="not finite.*epoch"):
+    with pytest.raises(CheckFailed, match=r"not finite.*epoch"):
         run(trained, (huge, labels), step, checkpoints=tmp_path)
     run(trained, four, {**TRAIN, "epochs": 1}, checkpoints=tmp_path / "good")
     good = checkpoint.load(tmp_path / "good" / "step1.npz")
@@ -282,9 +289,9 @@ def test_epochs_are_shared_out(trained, four):
 
 def test_bad_data(trained, four):
     images, labels = four
+    wrong = labels.copy()
+    wrong[7] = 4
     with pytest.raises(DataError, match="label 4 of image 7 is none of the 4 classes"):
-        wrong = labels.copy()
-        wrong[7] = 4
         run(trained, (images, wrong), TRAIN)
     with pytest.raises(DataError, match="no image"):
         Labelled(images[:0], labels[:0])
@@ -308,7 +315,7 @@ def test_bad_recipes(trained, four):
         with pytest.raises(RecipeError):
             recipe_of({"step": [{"method": "retrain", **wrong}]}, "test")
     rotated = {"method": "quantize.cartesian", "k": 4, "dimension": 9, "select": {"name": "ip1"}}
-    with pytest.raises(RecipeError, match="`ip1/0` cannot be trained.*rotated"):
+    with pytest.raises(RecipeError, match=r"`ip1/0` cannot be trained.*rotated"):
         run(trained, four, rotated, TRAIN)
     out = run(trained, four, rotated, {**TRAIN, "epochs": 1, "freeze": "ip1"})
     assert isinstance(out.parameters["ip1/0"], Product)
@@ -330,12 +337,15 @@ def test_options_load_without_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_without_torch_the_extra_is_named(small, four, monkeypatch):
+def test_without_torch_the_extra_is_named(monkeypatch):
+    from tests.nets import toy_net
+
     from cmodel.errors import MissingExtraError
 
     monkeypatch.setattr("cmodel.finetune.extras.find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match="step `retrain` needs.*`finetune`"):
-        run(small, four, TRAIN)
+    images = np.zeros((20, 3, 8, 8), np.float32)
+    with pytest.raises(MissingExtraError, match=r"step `retrain` needs.*`finetune`"):
+        run(toy_net(), (images, np.zeros(20, np.int64)), TRAIN)
 
 
 def test_statistics_follow_the_batches_where_asked(tmp_path, four):

@@ -14,6 +14,8 @@ from cmodel.cli.options import (
     add_state_options,
     add_transform_options,
     byte_size,
+    more_than_none,
+    more_than_one,
     transform_of,
 )
 from cmodel.cli.pack_images import PackImages
@@ -246,22 +248,6 @@ def read_lines(path: str) -> tuple[str, ...]:
         return tuple(Path(path).read_text("utf-8").splitlines())
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read the class names: {error}", where=path) from error
-
-
-def more_than_none(text: str) -> float:
-    """Parse a positive number."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
-
-
-def more_than_one(text: str) -> float:
-    """Parse a number above 1."""
-    value = more_than_none(text)
-    if value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not more than 1")
-    return value
 
 
 def _facts(net: Net, stored: Any, recipe: str, comparison: Comparison | None) -> dict[str, Any]:

@@ -64,7 +64,8 @@ def apply_recipe(
     data : images to calibrate on, as they are fed to the net's first input: float32 (N, C, H, W),
         or an iterable of such batches; or a Calibration of them. Only some methods need
         them; labels are never needed.
-    train : labelled images that steps which train use, and what else they need to know.
+    train : labelled images that steps which train use, and what else they need to know. Without
+        `data` some of them calibrate.
     threads : most threads of what runs in parallel; None means all cores of the process.
 
     Raises
@@ -81,7 +82,7 @@ def apply_recipe(
         check_finite(net)
     run = _Run(
         net.copy(),
-        _calibration(net, data),
+        _calibration(net, data, train, seed),
         seed,
         threads or thread_count(),
         on_progress,
@@ -101,7 +102,11 @@ def apply_recipe(
     return result
 
 
-def _calibration(net: Net, data: Images | Calibration | None) -> Calibration | None:
+def _calibration(
+    net: Net, data: Images | Calibration | None, train: Training | None, seed: int
+) -> Calibration | None:
+    if data is None and train is not None:
+        data = train.some(seed)
     if data is None or isinstance(data, Calibration):
         return data
     return Calibration(net, data)

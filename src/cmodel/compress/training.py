@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cmodel.data import Labelled
+from cmodel.data import FloatArray, Labelled, sample
+
+# Training images that calibrate where no others are given.
+_CALIBRATE = 500
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,10 @@ class Training:
     images: Labelled
     epochs: int | None = None
     checkpoints: Path | None = None
+
+    def some(self, seed: int) -> FloatArray:
+        """Return images to calibrate on, of every class."""
+        return self.images.take(sample(self.images.labels, _CALIBRATE, seed))
 
     def lesson(self, number: int, seed: int, pace: float) -> Lesson:
         """Return what step `number` of a recipe gets."""

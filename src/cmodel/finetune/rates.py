@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from cmodel import container
 from cmodel.compress.registry import Facts, RewriteTask
 from cmodel.compress.values import unquantized
+from cmodel.errors import RecipeError
 from cmodel.finetune.loop import Rule
 from cmodel.finetune.module import NetModule
 from cmodel.finetune.stepped import Rate, Stepped
@@ -52,6 +53,13 @@ class RateRule(Rule):
             self.size = 4 * count / options.ratio
         if self.size is not None:
             self.fixed = bytes_of(self._without())
+            if self.size <= self.fixed:
+                raise RecipeError(
+                    f"a file of {self.size:,.0f} bytes cannot be reached: what the step does not "
+                    f"quantize takes {self.fixed:,}",
+                    hint='select = { kind = "all" } takes biases too; `mean.image` before the step '
+                    "makes a mean image small",
+                )
 
     @classmethod
     def of(cls, module: NetModule, task: RewriteTask[Options], options: Options) -> RateRule:
