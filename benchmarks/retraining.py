@@ -130,8 +130,7 @@ def run(names: list[str], out: Path) -> None:
 def tables(path: Path) -> list[dict[str, float | str]]:
     """Return a row of Deep Compression's tables for each layer of a file.
 
-    The relative index has the fewest bits that code it best, as in the paper (4 to 5), and with it
-    the padding zeros; codebooks are counted, biases are not.
+    The relative index has the paper's 5 bits; with it come padding zeros.
     """
     import numpy as np
 
@@ -146,8 +145,7 @@ def tables(path: Path) -> list[dict[str, float | str]]:
         if not isinstance(form, Sparse) or not isinstance(form.values, Codebook):
             continue
         size = int(np.prod(form.shape))
-        bits = relindex.best_width(form.positions, size)
-        gaps = relindex.encode(form.positions, size, bits)
+        gaps = relindex.encode(form.positions, size, INDEX_BITS)
         entries = form.values.entries
         weight_bits = int(np.ceil(np.log2(entries)))
         rows.append(
@@ -157,7 +155,7 @@ def tables(path: Path) -> list[dict[str, float | str]]:
                 "density": 100 * form.density,
                 "weight_bits": weight_bits,
                 "weight_bits_h": huffman_mean(form.values.indices),
-                "index_bits": bits,
+                "index_bits": INDEX_BITS,
                 "index_bits_h": huffman_mean(gaps),
                 "stored": form.positions.size,
                 "symbols": int(gaps.size),
@@ -185,6 +183,7 @@ def huffman_mean(symbols: object) -> float:
     return cost / total
 
 
+INDEX_BITS = 5
 # Layer: weights in thousands, density %, weight bits, with Huffman, index bits, with Huffman,
 # size in % of float32 after P+Q and after P+Q+H.
 PAPER = {
@@ -216,8 +215,7 @@ def comparison(name: str, rows: list[dict[str, float]]) -> str:
         size, stored, symbols = row["weights"], row["stored"], row["symbols"]
         book = 32 * row["entries"]
         index = symbols * row["index_bits"]
-        # Padding zeros are stored as weights, as in the paper.
-        plain = 32 * stored + index
+        plain = 32 * stored
         shared = stored * row["weight_bits"] + index + book
         coded = stored * row["weight_bits_h"] + symbols * row["index_bits_h"] + book
         for i, value in enumerate((size, stored, plain, shared, coded)):

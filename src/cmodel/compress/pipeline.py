@@ -131,12 +131,14 @@ class _Run:
 
     def steps(self, steps: Sequence[Step]) -> None:
         """Apply the steps."""
-        for step in steps:
-            # What every parameter would need is known before anything is computed.
-            self._check_data(step, step.method.make_options(step.options))
-        self.pace = pace_of(
-            [step.method.make_options(step.options) for step in steps], self.training
-        )
+        options = [step.method.make_options(step.options) for step in steps]
+        # What every parameter would need is known before anything is computed. Labels come first:
+        # images to train on calibrate too.
+        for labels in (True, False):
+            for step, own in zip(steps, options, strict=True):
+                if labels == ("labels" in step.method.needs(own)):
+                    self._check_data(step, own)
+        self.pace = pace_of(options, self.training)
         chosen: list[list[Target]] = []
         for number, step in enumerate(steps):
             if not chosen:
