@@ -38,7 +38,8 @@ def pack(files, capsys, *options):
 
 @pytest.mark.parametrize("preset", ["smallest", "han2015", "deep-compression-full"])
 def test_presets_that_train(files, capsys, preset):
-    status, facts = pack(files, capsys, "--preset", preset, "--epochs", 4)
+    options = ("--ratio", 3) if preset == "smallest" else ()
+    status, facts = pack(files, capsys, "--preset", preset, "--epochs", 4, *options)
     assert status == 0
     assert facts["recipe"] == preset
     assert facts["images"] == 60
