@@ -3,9 +3,9 @@
     python benchmarks/retraining.py run OUTDIR [NAME...]   # one command for each NAME
     python benchmarks/retraining.py report OUTDIR
 
-Each study is one `cmodel pack --recipe benchmarks/retraining/NAME.toml`: 2 threads, a fixed seed,
-training and test images apart. What was run is not run again; a study that was stopped goes on from
-its checkpoints. Needs the extra `finetune` and the folder of docs/data.md (CMODEL_DATA).
+Each study is one `cmodel pack --recipe benchmarks/retraining/NAME.toml` with a fixed seed, training
+and test images apart. What was run is not run again; a study that was stopped goes on from its
+checkpoints. Needs the extra `finetune` and the folder of docs/data.md (CMODEL_DATA).
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ STUDIES = {
 }
 
 
-def command(name: str, seed: int, out: Path) -> list[str]:
+def command(name: str, seed: int, out: Path, threads: int) -> list[str]:
     """Return the command of a study."""
     study = STUDIES[name]
     folder, weights = study.net
@@ -94,12 +94,12 @@ def command(name: str, seed: int, out: Path) -> list[str]:
         *("pack", str(model / "deploy.prototxt"), str(model / f"{weights}.caffemodel")),
         *("-o", str(out / f"{label}.cmodel"), "--recipe", str(HERE / f"{name}.toml")),
         *("--train", str(train), "--data", str(test), *shlex.split(study.options)),
-        *("--seed", str(seed), "--threads", "2", "--level", "9", "--notes", "none"),
+        *("--seed", str(seed), "--threads", str(threads), "--level", "9", "--notes", "none"),
         *("--checkpoints", str(out / f"{label}.checkpoints"), "--force"),
     ]
 
 
-def run(names: list[str], out: Path) -> None:
+def run(names: list[str], out: Path, threads: int) -> None:
     """Run what has not been run yet, and keep its figures."""
     out.mkdir(parents=True, exist_ok=True)
     for name in names:
@@ -107,7 +107,7 @@ def run(names: list[str], out: Path) -> None:
             found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
             if f"{name}-{seed}" in found:
                 continue
-            words = command(name, seed, out)
+            words = command(name, seed, out, threads)
             print(f"== {name}, seed {seed}", flush=True)
             start = time.monotonic()
             done = subprocess.run(
@@ -300,12 +300,13 @@ def main() -> None:
     parser.add_argument("what", choices=["run", "report"])
     parser.add_argument("out", type=Path, metavar="OUTDIR")
     parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--threads", type=int, default=2, help="of each command (default 2)")
     args = parser.parse_args()
     unknown = [name for name in args.names if name not in STUDIES]
     if unknown:
         parser.error(f"no study {unknown[0]}; there are {', '.join(STUDIES)}")
     if args.what == "run":
-        run(args.names or list(STUDIES), args.out)
+        run(args.names or list(STUDIES), args.out, args.threads)
     report(args.out)
 
 

@@ -57,8 +57,8 @@ class RateRule(Rule):
                 raise RecipeError(
                     f"a file of {self.size:,.0f} bytes cannot be reached: what the step does not "
                     f"quantize takes {self.fixed:,}",
-                    hint='ask for more; select = { kind = "all" } takes biases too, and `mean.image` '
-                    "before the step makes a mean image small",
+                    hint='ask for more; select = { kind = "all" } takes biases too, and '
+                    "`mean.image` before the step makes a mean image small",
                 )
 
     @classmethod
