@@ -36,13 +36,19 @@ def module_of(task: RewriteTask[Any], options: TrainingOptions, name: str) -> Ne
 
     net = task.net
     module = NetModule(net, frozen=frozen_layers(net, options, name))
-    module.batch_statistics = options.batch_statistics
-    module.dropout = {layer.key: options.dropout for layer in net.layers if layer.type == "Dropout"}
+    set_up(module, options)
     selected = {target.name for target in task.targets}
     for target in targets_of(net):
         if target.name not in selected and (is_weight(target) or not options.side):
             module.replace(target.name, Fixed(form_of(net, target.name)))
     return module
+
+
+def set_up(module: NetModule, options: TrainingOptions) -> None:
+    """Tell a module how its layers behave in training."""
+    layers = module.net.layers
+    module.batch_statistics = options.batch_statistics
+    module.dropout = {layer.key: options.dropout for layer in layers if layer.type == "Dropout"}
 
 
 def frozen_layers(net: Net, options: TrainingOptions, name: str) -> Collection[str]:

@@ -21,7 +21,7 @@ from cmodel.compress.registry import LABELS, RewriteTask, Rewritten, rewrite
 from cmodel.compress.selectors import is_weight, targets_of
 from cmodel.errors import RecipeError, did_you_mean
 from cmodel.finetune.options import TrainingOptions
-from cmodel.finetune.steps.common import one_options, train
+from cmodel.finetune.steps.common import frozen_layers, one_options, set_up, train
 from cmodel.net import Net, infer_shapes, unfolded
 
 
@@ -69,8 +69,8 @@ def student(task: RewriteTask[Options]) -> Rewritten:
 
     teacher = task.original if options.teacher == "original" else task.net
     net = _student(task, options)
-    module = NetModule(net)
-    module.batch_statistics = options.batch_statistics
+    module = NetModule(net, frozen=frozen_layers(net, options, "retrain.student"))
+    set_up(module, options)
     if options.scratch:
         draw(module, task.rng)
     learner = replace(task, net=net) if options.teacher == "original" else task
