@@ -293,6 +293,8 @@ def test_bad_data(trained, four):
     wrong[7] = 4
     with pytest.raises(DataError, match="label 4 of image 7 is none of the 4 classes"):
         run(trained, (images, wrong), TRAIN)
+    with pytest.raises(DataError, match=r"shape \(1, 7, 8\); the net takes \(1, 8, 8\)"):
+        run(trained, (images[:, :, :7], labels), TRAIN)
     with pytest.raises(DataError, match="no image"):
         Labelled(images[:0], labels[:0])
     with pytest.raises(DataError, match="needs labels"):

@@ -105,8 +105,8 @@ def apply_recipe(
 def _calibration(
     net: Net, data: Images | Calibration | None, train: Training | None, seed: int
 ) -> Calibration | None:
-    if data is None and train is not None:
-        data = train.some(seed)
+    some = None if train is None else train.some(net, seed)
+    data = some if data is None else data
     if data is None or isinstance(data, Calibration):
         return data
     return Calibration(net, data)
@@ -132,8 +132,7 @@ class _Run:
     def steps(self, steps: Sequence[Step]) -> None:
         """Apply the steps."""
         options = [step.method.make_options(step.options) for step in steps]
-        # What every parameter would need is known before anything is computed. Labels come first:
-        # images to train on calibrate too.
+        # What every parameter would need is known before anything is computed, labels first.
         for labels in (True, False):
             for step, own in zip(steps, options, strict=True):
                 if labels == ("labels" in step.method.needs(own)):

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from cmodel.data import FloatArray, Labelled, sample
+from cmodel.errors import DataError
+from cmodel.net import Net
 
 # Training images that calibrate where no others are given.
 _CALIBRATE = 500
@@ -28,9 +30,22 @@ class Training:
     epochs: int | None = None
     checkpoints: Path | None = None
 
-    def some(self, seed: int) -> FloatArray:
-        """Return images to calibrate on, of every class."""
-        return self.images.take(sample(self.images.labels, _CALIBRATE, seed))
+    def some(self, net: Net, seed: int) -> FloatArray:
+        """Return images to calibrate on, of every class.
+
+        Raises
+        ------
+        DataError : the images do not fit the net.
+        """
+        found = self.images.take(sample(self.images.labels, _CALIBRATE, seed))
+        declared = next(iter(net.inputs.values()), None)
+        if declared is not None and found.shape[1:] != declared[1:]:
+            raise DataError(
+                f"an image to train on has the shape {found.shape[1:]}; the net takes "
+                f"{declared[1:]}",
+                where=self.images.where,
+            )
+        return found
 
     def lesson(self, number: int, seed: int, pace: float) -> Lesson:
         """Return what step `number` of a recipe gets."""
