@@ -31,6 +31,8 @@ _REFRESH = 10
 # answers to that of bits over target: at once, and over the whole training if it stays.
 _START = 0.02
 _PROPORTIONAL, _INTEGRAL = 2.0, 80.0
+# The first step where all values are zero, as biases are in a new net.
+_OF_NOTHING = 0.1
 # Steps move faster than what they divide.
 _PACE = 3.0
 
@@ -72,7 +74,7 @@ class RateRule(Rule):
             size = float(np.sqrt(np.square(values, dtype=np.float64).mean())) if values.size else 0
             one = Stepped(
                 values,
-                mine.step * size if size else 1.0,
+                mine.step * size if size else _OF_NOTHING,
                 mine.limit,
                 values != 0 if isinstance(form, Sparse) else None,
             )
