@@ -109,6 +109,7 @@ def run(names: list[str], out: Path, threads: int) -> None:
                 continue
             words = command(name, seed, out, threads)
             print(f"== {name}, seed {seed}", flush=True)
+            resumed = (out / f"{name}-{seed}.checkpoints").exists()
             start = time.monotonic()
             done = subprocess.run(
                 [sys.executable, "-m", "cmodel", *words, "--json"],
@@ -121,7 +122,8 @@ def run(names: list[str], out: Path, threads: int) -> None:
             found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
             found[f"{name}-{seed}"] = {
                 **{key: facts[key] for key in kept},
-                "seconds": round(time.monotonic() - start),
+                # Of a study that went on from checkpoints the time is not known.
+                "seconds": None if resumed else round(time.monotonic() - start),
                 "layers": tables(out / f"{name}-{seed}.cmodel") if name.endswith("-dc") else [],
             }
             RESULTS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
@@ -289,9 +291,13 @@ def _studies(found: dict[str, dict[str, float]]) -> str:
         first = entries[0]
         lines.append(
             f"| {name} | {study.goal} | {first['bytes_after']:,} | {first['ratio']:.1f}x | "
-            f"{first['top1_before']:.2f} % | {after} | {first['seconds'] / 60:.0f} min |"
+            f"{first['top1_before']:.2f} % | {after} | {_minutes(first['seconds'])} |"
         )
     return "\n".join(lines)
+
+
+def _minutes(seconds: float | None) -> str:
+    return "in parts" if seconds is None else f"{seconds / 60:.0f} min"
 
 
 def main() -> None:
