@@ -102,7 +102,7 @@ NETS = {
         f'data = "{SAMPLE}-odd.txt"\n{_HALVES}',
         f'data = "{SAMPLE}-even.txt"\n{_HALVES}\nmean_value = [104, 117, 123]\ncrop = "227"',
         "conv1",
-        (0.002, 0.004, 0.008, 0.016),
+        (0.0008, 0.0005, 0.0012, 0.002),
         few=True,
     ),
     ALEXNET: Case(
