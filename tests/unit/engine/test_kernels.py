@@ -141,6 +141,23 @@ def test_what_follows_a_convolution_is_fused(make_net):
         close({name: engine.run(feed, name)[name]}, {name: everything[name]}, 2e-6)
 
 
+@pytest.mark.skipif(
+    not (hasattr(os, "fork") and _engine.available()), reason="OpenMP does not survive a fork"
+)
+def test_the_pool_of_threads_after_a_fork(make_net):
+    """The child of a fork has none of the parent's threads, and starts its own."""
+    net = make_net(NET % (1, 32, 40, 40, 48, 1, 3, 1, 1, 1))
+    feed = {"x": image(1, 32, 40, 40)}
+    engine = Engine(net, 2)
+    expected = engine.run(feed)["c"]
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if (engine.run(feed)["c"] == expected).all() else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert (engine.run(feed)["c"] == expected).all()
+
+
 @pytest.mark.parametrize("level", _simd.available())
 def test_levels(level):
     """The tests of this file, in a process of each level."""
