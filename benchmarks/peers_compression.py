@@ -29,8 +29,7 @@ import argparse
 import json
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from math import exp, inf, log
 from pathlib import Path
@@ -38,6 +37,7 @@ from typing import Any, cast
 
 import numpy as np
 from compression_cases import CASES, Case, scores_blob
+from compression_rows import Document, Row, table
 from environments import environment
 
 from cmodel import container
@@ -72,21 +72,6 @@ LEVEL = 9
 MOST_CLUSTERS = 1024
 
 KMEANS = '[[step]]\nmethod = "quantize.kmeans"\ninit = "linear"\nk = KNOB\n'
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measured point. ratio : float32 bytes of the original's parameters / bytes."""
-
-    net: str
-    peer: str
-    setting: str
-    bytes: int
-    tensor_bytes: int
-    ratio: float
-    top1: float
-    kl: float
-    images: int
 
 
 def with_weights(net: Net, path: Path) -> Net:
@@ -270,99 +255,11 @@ def pack_at_kl(
     return min(met, key=lambda row: row.tensor_bytes)
 
 
-# --- comparison ----------------------------------------------------------------------------------
-
-
-def bytes_at_kl(points: Iterable[tuple[float, float]], kl: float) -> float | None:
-    """Return the bytes of a curve of (KL, bytes) at a KL, linear in the logarithms of both.
-
-    Points with more bytes than one of less KL do not count. Below the least KL it is the bytes
-    there: the curve would need no fewer. None above the largest KL: curves are not extended.
-    """
-    curve: list[tuple[float, float]] = []
-    for x, y in sorted(points):
-        if x < inf and (not curve or log(y) < curve[-1][1]):
-            curve.append((log(max(x, 1e-12)), log(y)))
-    x = log(max(kl, 1e-12))
-    if not curve or x > curve[-1][0] + 1e-9:
-        return None
-    return exp(float(np.interp(x, *zip(*curve, strict=True))))
-
-
-def saving(ours: Row, peers: Sequence[Row]) -> dict[str, float | None]:
-    """Return for both counts how many percent fewer bytes ours has than the peer at the same KL."""
-    result: dict[str, float | None] = {}
-    for count in ("bytes", "tensor_bytes"):
-        theirs = bytes_at_kl([(row.kl, getattr(row, count)) for row in peers], ours.kl)
-        result[count] = None if theirs is None else 100 * (1 - getattr(ours, count) / theirs)
-    return result
-
-
 def _row(
     name: str, case: Case, peer: str, setting: str, size: tuple[int, int], top1: float, kl: float
 ) -> Row:
     ratio = 4 * case.original.parameter_count() / size[0]
     return Row(name, peer, setting, *size, ratio, top1, kl, len(case.judge.labels))
-
-
-def table(rows: Sequence[Row], original: float) -> str:
-    """Return the rows of one net as text, with the saving of ours against each peer."""
-    others = ("nncodec", "k-means")
-    lines = [
-        f"{rows[0].net}: top-1 {original:.2f} % on {rows[0].images} images",
-        f"{'':10}{'':>9}{'bytes':>10}{'tensors':>10}{'ratio':>8}{'top-1':>8}{'KL':>10}"
-        + "".join(f"{f'vs {peer}':>12}" for peer in others),
-    ]
-    for row in rows:
-        line = (
-            f"{row.peer:10}{row.setting:>9}{row.bytes:10d}{row.tensor_bytes:10d}"
-            f"{row.ratio:7.1f}x{row.top1:8.2f}{row.kl:10.5f}"
-        )
-        if row.peer not in others:
-            for peer in others:
-                fewer = saving(row, [r for r in rows if r.peer == peer])["tensor_bytes"]
-                line += f"{'':>12}" if fewer is None else f"{-fewer:+11.1f}%"
-        lines.append(line)
-    return "\n".join(lines)
-
-
-@dataclass
-class Document:
-    """A file of results, by net.
-
-    top1 : of the originals, in percent. searched : what the search found for the layers.
-    """
-
-    rows: dict[str, list[Row]] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
-    top1: dict[str, float] = field(default_factory=dict)
-    searched: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, path: Path) -> Document:
-        """Read a file; there may be none yet."""
-        result = cls()
-        if path.exists():
-            stored = json.loads(path.read_text("utf-8"))
-            for values in stored["rows"]:
-                result.rows.setdefault(values["net"], []).append(Row(**values))
-            result.versions = stored["versions"]
-            result.top1 = stored.get("top1", {})
-            result.searched = stored.get("searched", {})
-        return result
-
-    def write(self, path: Path, command: str) -> None:
-        """Write the file, nets in the order of CASES."""
-        nets = [net for net in CASES if net in self.rows]
-        document = {
-            "command": command,
-            "versions": self.versions,
-            "top1": {net: self.top1[net] for net in nets if net in self.top1},
-            "searched": {net: self.searched[net] for net in nets if net in self.searched},
-            "rows": [asdict(row) for net in nets for row in self.rows[net]],
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
 
 
 def main() -> None:
@@ -399,17 +296,20 @@ def main() -> None:
         rows = rows + kmeans_rows(name, case, options.k, targets)
         mine = [Path(file) for net, file in files if net == name]
         rows += [judge_file(name, case, "ours", path.name, path) for path in mine]
+        every.versions, every.top1[name] = nncodec.versions, case.judge.top1
         if options.recipe is not None and targets:
             ours = Ours(name, case, resolve_recipe(options.recipe))
             ours.search(exp(float(np.mean(np.log(targets)))))
-            rows += [ours.at_kl(target) for target in targets]
             every.searched[name] = {"factors": ours.factors, "changes": ours.changes}
-        print(table(rows, case.judge.top1), end="\n\n", flush=True)
+            for target in targets:
+                rows.append(ours.at_kl(target))
+                every.rows[name] = rows
+                if options.json is not None:
+                    every.write(options.json, COMMAND)
         every.rows[name] = rows
-        every.top1[name] = case.judge.top1
         if options.json is not None:
-            every.versions = nncodec.versions
             every.write(options.json, COMMAND)
+        print(table(rows, case.judge.top1), end="\n\n", flush=True)
         # A net's images and outputs are not needed any more.
         for held in ("judge", "calibration"):
             vars(case).pop(held, None)

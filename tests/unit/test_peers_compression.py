@@ -47,6 +47,11 @@ def cases(peers):
     return sys.modules[peers.Case.__module__]
 
 
+@pytest.fixture(scope="module")
+def compared(peers):
+    return sys.modules[peers.Row.__module__]
+
+
 @pytest.fixture
 def net(tmp_path):
     path = tmp_path / "deploy.prototxt"
@@ -120,21 +125,21 @@ def test_the_judge_counts_top_1_and_finds_an_equal_net_equal(peers, cases, net, 
     assert kl > 1
 
 
-def test_curves_are_linear_in_logarithms_and_not_extended_to_fewer_bytes(peers):
+def test_curves_are_linear_in_logarithms_and_not_extended_to_fewer_bytes(compared):
     curve = [(0.01, 1000), (1.0, 10)]
-    assert peers.bytes_at_kl(curve, 0.1) == pytest.approx(100)
-    assert peers.bytes_at_kl(curve, 0.01) == pytest.approx(1000)
-    assert peers.bytes_at_kl([(inf, 5), *curve], 1.0) == pytest.approx(10)
+    assert compared.bytes_at_kl(curve, 0.1) == pytest.approx(100)
+    assert compared.bytes_at_kl(curve, 0.01) == pytest.approx(1000)
+    assert compared.bytes_at_kl([(inf, 5), *curve], 1.0) == pytest.approx(10)
     # A point that another one beats in both does not count.
-    assert peers.bytes_at_kl([(0.1, 2000), *curve], 0.1) == pytest.approx(100)
-    assert peers.bytes_at_kl(curve, 0.001) == pytest.approx(1000)
-    assert peers.bytes_at_kl(curve, 2) is None
-    assert peers.bytes_at_kl([], 0.1) is None
+    assert compared.bytes_at_kl([(0.1, 2000), *curve], 0.1) == pytest.approx(100)
+    assert compared.bytes_at_kl(curve, 0.001) == pytest.approx(1000)
+    assert compared.bytes_at_kl(curve, 2) is None
+    assert compared.bytes_at_kl([], 0.1) is None
 
 
-def test_savings_are_at_equal_kl(peers):
+def test_savings_are_at_equal_kl(peers, compared):
     theirs = [row(peers, 0.01, 1000), row(peers, 1.0, 10)]
-    fewer = peers.saving(row(peers, 0.1, 75, "ours"), theirs)
+    fewer = compared.saving(row(peers, 0.1, 75, "ours"), theirs)
     assert fewer["tensor_bytes"] == pytest.approx(25)
     assert fewer["bytes"] == pytest.approx(100 * (1 - 175 / (1100 * 110) ** 0.5))
     text = peers.table([*theirs, row(peers, 0.1, 75, "ours")], 99.1)
