@@ -16,6 +16,7 @@ from cmodel.compress.pipeline import Progress, apply_recipe, check_finite
 from cmodel.compress.recipe import (
     DEFAULT_PRESET,
     Recipe,
+    Step,
     load_preset,
     load_recipe,
     parse_recipe,
@@ -36,6 +37,7 @@ from cmodel.compress.registry import (
     method_names,
     rewrite,
 )
+from cmodel.compress.selectors import Target
 from cmodel.compress.statistics import Calibration, Statistics
 from cmodel.compress.training import Lesson, Training
 
@@ -60,6 +62,8 @@ __all__ = [
     "Rewritten",
     "Sensitivity",
     "Statistics",
+    "Step",
+    "Target",
     "Task",
     "Training",
     "Trial",

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from cmodel.blas import limit_threads
 from cmodel.compress.recipe import DEFAULT_PRESET, Recipe, Step, resolve_recipe
 from cmodel.compress.registry import Facts, Method, Rewrite, RewriteTask, Task
-from cmodel.compress.selectors import Target, matches_any, targets_of
+from cmodel.compress.selection import select_ahead
+from cmodel.compress.selectors import Target
 from cmodel.compress.sensitivity import Fisher, fisher_once
 from cmodel.compress.statistics import (
     MAX_BYTES,
@@ -25,9 +26,9 @@ from cmodel.compress.statistics import (
     gather_once,
 )
 from cmodel.compress.training import Training, pace_of
-from cmodel.errors import RecipeError, UsageError, WeightsError, did_you_mean
+from cmodel.errors import RecipeError, UsageError, WeightsError
 from cmodel.net import Net
-from cmodel.tensors import Form, size_of, stored_floats
+from cmodel.tensors import Form, stored_floats
 from cmodel.threads import thread_count
 
 Images = NDArray[np.floating] | Iterable[NDArray[np.float32]]
@@ -142,7 +143,7 @@ class _Run:
         for number, step in enumerate(steps):
             if not chosen:
                 # The layers after a rewrite are known when it is done, all others now.
-                chosen = _select_ahead(self.net, steps[number:])
+                chosen = select_ahead(self.net, steps[number:])
                 later = len(steps) - number - len(chosen)
                 self.total = self.done + sum(len(targets) for targets in chosen) + later
                 self._judge(steps[number:], chosen)
@@ -313,58 +314,6 @@ class _Run:
     def _tell(self, what: str) -> None:
         if self.on_progress is not None:
             self.on_progress(Progress(self.done, self.total, what))
-
-
-def _select_ahead(net: Net, steps: Sequence[Step]) -> list[list[Target]]:
-    """Select for each step up to the first that changes the layers, itself included."""
-    chosen = []
-    for step in steps:
-        chosen.append(_select(net, step))
-        if isinstance(step.method, Rewrite):
-            break
-    return chosen
-
-
-def _select(net: Net, step: Step) -> list[Target]:
-    every = list(targets_of(net))
-    sizes = {t.name: size_of(net.parameters.shape(t.name)) for t in every}
-    targets = [t for t in every if step.selector.matches(t, sizes[t.name])]
-    if not targets and not step.optional:
-        raise _nothing_selected(step, every)
-    _check_overrides(step, every)
-    return targets
-
-
-def _nothing_selected(step: Step, every: list[Target]) -> RecipeError:
-    selector = step.selector
-    stated = [
-        f"select.{key} = {', '.join(value) if isinstance(value, tuple) else value}"
-        for key, value in vars(selector).items()
-        if value and value != 1
-    ]
-    names = list(dict.fromkeys(target.layer.key for target in every))
-    hint = None
-    for pattern in selector.name:
-        hint = hint or did_you_mean(pattern, names)
-    return RecipeError(
-        f"`{step.method.name}` matches no parameter",
-        where=f"{step.where}: {'; '.join(stated)}",
-        notes=[f"layers with parameters: {', '.join(names) or 'none'}"],
-        hint=hint or "`cmodel inspect` lists every layer",
-    )
-
-
-def _check_overrides(step: Step, every: list[Target]) -> None:
-    """Refuse an override by name that matches no layer: it would silently do nothing."""
-    names = list(dict.fromkeys(target.layer.key for target in every))
-    for pattern in step.by_name:
-        if not any(matches_any(name, (pattern,)) for name in names):
-            raise RecipeError(
-                f"the options for `{pattern}` match no layer",
-                where=step.where,
-                notes=[f"layers with parameters: {', '.join(names)}"],
-                hint=did_you_mean(pattern, names),
-            )
 
 
 def check_finite(net: Net) -> None:

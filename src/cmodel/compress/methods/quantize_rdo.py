@@ -6,6 +6,7 @@ See `cmodel.compress.feedback` for the algorithm. Zeros are cheap, so that pruni
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,9 +74,9 @@ class Options:
     knob: float | None = None
     rate_weight: float | None = None
     damp: float = 0.01
-    keep_zeros: bool | str = "auto"
+    keep_zeros: bool | Literal["auto"] = "auto"
     passes: int = 2
-    trellis: bool | str = False
+    trellis: bool | Literal["auto"] = False
     granularity: str = "tensor"
     fisher: float = 0.0
     shrink: float = 0.0
