@@ -34,6 +34,7 @@ COMMANDS = (
     "view",
     "verify",
     "doctor",
+    "completion",
 )
 INTERRUPTED = 130
 TERMINATED = 143
