@@ -32,6 +32,14 @@ def study():
     return _module("generate_results")
 
 
+@pytest.mark.parametrize("name", ["api.md", "cli.md", "errors.md", "recipes.md"])
+def test_pages_of_the_reference_are_up_to_date(name):
+    reference = _module("generate_reference")
+    assert (reference.FOLDER / name).read_text(encoding="utf-8") == reference.PAGES[name](), (
+        "run `python docs/generate_reference.py`"
+    )
+
+
 def test_the_page_of_layers_is_up_to_date(generator):
     assert generator.PAGE.read_text(encoding="utf-8") == generator.page(), (
         "run `python docs/generate_layers.py`"

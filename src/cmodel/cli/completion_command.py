@@ -18,24 +18,8 @@ EXAMPLES = """\
 SHELLS = ("bash", "zsh", "fish")
 # What stands for files and folders in the help of the commands.
 _FILES = frozenset(
-    [
-        "A",
-        "B",
-        "DEPLOY",
-        "F",
-        "FILE",
-        "GRID",
-        "JSON",
-        "L",
-        "MODEL",
-        "OUT",
-        "P",
-        "R",
-        "RECIPE",
-        "SOURCE",
-        "W",
-        "WEIGHTS",
-    ]
+    {"A", "B", "DEPLOY", "F", "FILE", "GRID", "INPUT", "JSON", "L", "MODEL", "OUT", "P", "R"}
+    | {"RECIPE", "SOURCE", "W", "WEIGHTS"}
 )
 _FOLDERS = frozenset({"DIR"})
 _NO_FILES = frozenset({"--layer", "--preset"})
