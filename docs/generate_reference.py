@@ -102,8 +102,8 @@ def recipes_page() -> str:
     parts = [
         "# Options of recipe steps\n",
         NOTICE,
-        "How recipes are written: [the guide](../guides/recipes.md). What the methods do and where\n"
-        "they come from: [the methods](../concepts/methods.md).\n",
+        "How recipes are written: [the guide](../guides/recipes.md). What the methods do and\n"
+        "where they come from: [the methods](../concepts/methods.md).\n",
     ]
     for name in sorted(MODULES):
         entry = find_method(name)
@@ -139,8 +139,8 @@ def errors_page() -> str:
     return "\n".join(
         [
             f"# Errors\n\n{NOTICE}",
-            "Everything that cmodel raises on purpose is a `cmodel.errors.CmodelError`. `str(error)`",
-            "says what is wrong, where, and what to do; `message`, `where`, `notes` and `hint` are",
+            "Everything that cmodel raises on purpose is a `cmodel.errors.CmodelError`.",
+            "`str(error)` says what is wrong, where, and what to do; `message`, `where`, `notes` and `hint` are",
             "its parts, `exit_code` what the command ends with.\n",
             *header,
             *rows,
