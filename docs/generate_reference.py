@@ -140,8 +140,8 @@ def errors_page() -> str:
         [
             f"# Errors\n\n{NOTICE}",
             "Everything that cmodel raises on purpose is a `cmodel.errors.CmodelError`.",
-            "`str(error)` says what is wrong, where, and what to do; `message`, `where`, `notes` and",
-            "`hint` are its parts, `exit_code` what the command ends with.\n",
+            "`str(error)` says what is wrong, where, and what to do; `message`, `where`, `notes`",
+            "and `hint` are its parts, `exit_code` what the command ends with.\n",
             *header,
             *rows,
             "",
