@@ -43,7 +43,9 @@ def collect(path: Path, done: dict[Path, str]) -> None:
             return f"const {names.removeprefix('* as ')} = {module};\n"
         return f"const {names.replace(' as ', ': ')} = {module};\n"
 
-    exports = [*dict.fromkeys(re.findall(r"^export .*?(?:function\*?|class|const) (\w+)", text, re.M))]
+    exports = [
+        *dict.fromkeys(re.findall(r"^export .*?(?:function\*?|class|const) (\w+)", text, re.M))
+    ]
     body = _EXPORT.sub("", _IMPORT.sub(imported, text))
     left = re.search(r"^\s*(import|export)\b.*", body, re.MULTILINE)
     if left:

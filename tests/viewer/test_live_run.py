@@ -96,7 +96,8 @@ def layer_runs(tmp_path_factory):
     cases = list(golden_cases(GOLDEN / "layers" / "layers.zip", folder))
     results = run_jobs([job(case, file, feed, folder) for case, _, feed, file in cases], folder)
     return {
-        case: (net, feed, result) for (case, net, feed, _), result in zip(cases, results, strict=True)
+        case: (net, feed, result)
+        for (case, net, feed, _), result in zip(cases, results, strict=True)
     }
 
 
