@@ -18,7 +18,7 @@ from pathlib import Path
 import cmodel
 from cmodel import errors
 from cmodel.cli import COMMANDS, build_parser, command_module, leaves
-from cmodel.compress import MODULES, find_method
+from cmodel.compress import find_method, method_names
 from cmodel.compress.describe import Option, options_of, summary_of
 from cmodel.compress.template import toml_value
 
@@ -105,7 +105,7 @@ def recipes_page() -> str:
         "How recipes are written: [the guide](../guides/recipes.md). What the methods do and\n"
         "where they come from: [the methods](../concepts/methods.md).\n",
     ]
-    for name in sorted(MODULES):
+    for name in method_names():
         entry = find_method(name)
         options = options_of(entry)
         parts.append(f"## {name}\n\n{summary_of(entry)}\n")

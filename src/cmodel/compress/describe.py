@@ -73,7 +73,7 @@ def options_of(entry: Method | Rewrite) -> tuple[Option, ...]:
     hints = get_type_hints(entry.options)
     texts = dict(_descriptions(entry))
     return tuple(
-        _option(entry.options, f, hints[f.name], texts[f.name])
+        _option(entry.options, f, hints[f.name], texts.get(f.name, ""))
         for f in dataclasses.fields(entry.options)
     )
 
@@ -87,7 +87,7 @@ def _option(owner: type[Any], f: dataclasses.Field[Any], hint: Any, text: str) -
             kinds.append(str)
             words += get_args(part)
         elif part is not type(None):
-            kinds.append(part)
+            kinds.append(get_origin(part) or part)
     rule = _rule(owner, f.name, _PROBES[kinds[0]], default)
     return Option(f.name, tuple(kinds), (*words, *rule.choices), default, rule, text)
 
@@ -115,7 +115,9 @@ def _descriptions(entry: Method | Rewrite) -> Iterator[tuple[str, str]]:
     """Yield the options' names and what the docstring says about each."""
     names: list[str] = []
     lines: list[str] = []
-    for line in [*(inspect.getdoc(entry.options) or "").splitlines(), ""]:
+    # Options that several steps have in common are described where they are declared.
+    docs = [inspect.cleandoc(c.__doc__ or "") for c in entry.options.__mro__ if c is not object]
+    for line in [line for doc in docs for line in (*doc.splitlines(), "")]:
         match = _FIELD.match(line)
         if names and (match or not line.strip()):
             yield from _described(names, " ".join(lines))

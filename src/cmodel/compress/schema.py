@@ -9,17 +9,23 @@ from __future__ import annotations
 from typing import Any
 
 from cmodel.compress.describe import Option, options_of, summary_of
-from cmodel.compress.registry import MODULES, Method, Rewrite, find_method
+from cmodel.compress.registry import Method, Rewrite, find_method, method_names
 from cmodel.compress.selectors import KINDS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
-_TYPES: dict[type, str] = {int: "integer", float: "number", bool: "boolean", str: "string"}
+_TYPES: dict[type, str] = {
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    str: "string",
+    list: "array",
+}
 
 
 def recipe_schema() -> Schema:
     """Return the schema (draft 2020-12) of recipe files as plain JSON data."""
-    entries = [find_method(name) for name in sorted(MODULES)]
+    entries = [find_method(name) for name in method_names()]
     definitions: Schema = {"select": _select(), "step": _step(entries)}
     for entry in entries:
         definitions[entry.name] = _method(entry)

@@ -15,15 +15,18 @@ class TrainingOptions:
 
     epochs : passes over the training images.
     optimizer : "sgd" (with `momentum`, Nesterov's) or "adam".
-    learning_rate : at the start. decay : of weights: decay / 2 |w|^2 in the loss.
+    learning_rate : at the start.
+    decay : of weights: decay / 2 |w|^2 in the loss.
     schedule : "cosine" down to 0, "step" (a tenth after 1/2 and 3/4), "inv" (Caffe's LeNet:
-        (1 + 0.0001 i)^-0.75 at iteration i) or "constant". warmup : epochs of linear rise, a share.
+        (1 + 0.0001 i)^-0.75 at iteration i) or "constant".
+    warmup : epochs of linear rise, a share.
     batch : images in one.
     validation : share of the training images that is set apart to choose by, by class.
     patience : epochs without a better validation that end the training; 0 never ends it.
     keep : "best" epoch by validation, or the "last" one.
-    shift : pixels that an image moves at most, zeros follow. flip : half of the images are
-        mirrored. crop : least share of the side that a random window has, enlarged again (1: none).
+    shift : pixels that an image moves at most, zeros follow.
+    flip : half of the images are mirrored.
+    crop : least share of the side that a random window has, enlarged again (1: none).
     rotate : degrees at most.
     distill : share of the soft targets in the loss, from the net before the first step (`teacher`:
         "original") or before this one ("current"), at `temperature` T: (1 - a) CE + a T^2 KL
