@@ -8,6 +8,7 @@ of a look-up is.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any
 
@@ -21,16 +22,16 @@ from cmodel.tensors import Codebook, Dense, Form, Hashed, Linear, Product, Spars
 from cmodel.tensors.hashing import buckets_and_signs
 
 
-class Trainable(nn.Module):
+class Trainable(nn.Module, ABC):
     """A parameter of the net: `forward` gives its dense values, `form` how it would be stored."""
 
+    @abstractmethod
     def forward(self) -> Tensor:
         """Return the values, in the tensor's shape."""
-        raise NotImplementedError
 
+    @abstractmethod
     def form(self) -> Form:
         """Return the form as it stands."""
-        raise NotImplementedError
 
 
 def tensor_of(values: Any) -> Tensor:
