@@ -12,6 +12,7 @@ import re
 import sys
 import types
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -88,27 +89,15 @@ def _option(owner: type[Any], f: dataclasses.Field[Any], hint: Any, text: str) -
             words += get_args(part)
         elif part is not type(None):
             kinds.append(get_origin(part) or part)
-    rule = _rule(owner, f.name, _PROBES[kinds[0]], default)
+    rule = _rule(owner, f.name, _PROBES[kinds[0]])
     return Option(f.name, tuple(kinds), (*words, *rule.choices), default, rule, text)
 
 
-def _rule(owner: type[Any], name: str, probe: Any, default: Any) -> Rule:
+def _rule(owner: type[Any], name: str, probe: Any) -> Rule:
     """Return what the dataclass checks about one of its fields."""
-    with recorded() as rules:
-        _accepts(owner, name, probe)
-    rule = next((rule for rule in rules if rule.name == name), Rule(name))
-    # An end of the range that the dataclass takes before it comes to the check.
-    if rule.above is not None and _accepts(owner, name, rule.above):
-        rule = dataclasses.replace(rule, low=rule.above, above=None)
-    return rule
-
-
-def _accepts(owner: type[Any], name: str, value: Any) -> bool:
-    try:
-        owner(**{name: value})
-    except ValueError:
-        return False
-    return True
+    with recorded() as rules, suppress(ValueError):
+        owner(**{name: probe})
+    return next((rule for rule in rules if rule.name == name), Rule(name))
 
 
 def _descriptions(entry: Method | Rewrite) -> Iterator[tuple[str, str]]:

@@ -71,6 +71,14 @@ def check_number(name: str, value: Any, low: float, high: float) -> None:
         raise ValueError(f"{name} is a number above {low:g} and at most {high:g}, not {value!r}")
 
 
+def check_range(name: str, value: Any, low: float, high: float) -> None:
+    """Check that `value` is a number with low <= value <= high."""
+    _tell(Rule(name, low=low, high=high))
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not low <= value <= high:
+        raise ValueError(f"{name} is a number from {low:g} to {high:g}, not {value!r}")
+
+
 def check_bool(name: str, value: Any) -> None:
     """Check that `value` is true or false."""
     if not isinstance(value, bool):

@@ -185,9 +185,7 @@ class Rewrite(Entry):
     run: Callable[[RewriteTask[Any]], Rewritten]
 
 
-# Packages above this one that add methods of their own, by family (the name up to the dot).
-FAMILIES = {"retrain": "cmodel.finetune"}
-# Where each method lives: one line for each.
+# Where each method lives: one line for each. It is imported when a recipe first names it.
 MODULES = {
     "cast.half": "cmodel.compress.methods.cast_half",
     "correct.batchnorm": "cmodel.compress.methods.correct_batchnorm",
@@ -216,6 +214,11 @@ MODULES = {
     "quantize.side": "cmodel.compress.methods.quantize_side",
     "quantize.stochastic": "cmodel.compress.methods.quantize_stochastic",
     "quantize.uniform": "cmodel.compress.methods.quantize_uniform",
+    "retrain": "cmodel.finetune.steps.retrain",
+    "retrain.prune": "cmodel.finetune.steps.prune",
+    "retrain.quantize": "cmodel.finetune.steps.quantize",
+    "retrain.student": "cmodel.finetune.steps.student",
+    "retrain.surgery": "cmodel.finetune.steps.surgery",
 }
 _entries: dict[str, Method | Rewrite] = {}
 
@@ -273,9 +276,6 @@ def find_method(name: str) -> Method | Rewrite:
     ------
     RecipeError : there is none; the hint names the nearest.
     """
-    family = FAMILIES.get(name.partition(".")[0])
-    if family is not None:
-        import_module(family)
     if name not in MODULES:
         raise RecipeError(
             f"there is no method `{name}`",
@@ -288,6 +288,4 @@ def find_method(name: str) -> Method | Rewrite:
 
 def method_names() -> list[str]:
     """Return the names of all methods, sorted."""
-    for package in FAMILIES.values():
-        import_module(package)
     return sorted(MODULES)

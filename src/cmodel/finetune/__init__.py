@@ -1,29 +1,17 @@
 """Retraining with PyTorch: nets as torch modules, and the recipe steps that train.
 
-The steps are known by name once this package is imported; PyTorch itself (the extra `finetune`) is
-loaded when one of them runs, or when `torch_module` is called.
+PyTorch itself (the extra `finetune`) is loaded when a step runs, or when `torch_module` is called.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cmodel.compress.registry import MODULES
 from cmodel.finetune.extras import need_torch
 
 if TYPE_CHECKING:
     from cmodel.finetune.module import NetModule
     from cmodel.net import Net
-
-MODULES.update(
-    {
-        "retrain": "cmodel.finetune.steps.retrain",
-        "retrain.prune": "cmodel.finetune.steps.prune",
-        "retrain.quantize": "cmodel.finetune.steps.quantize",
-        "retrain.student": "cmodel.finetune.steps.student",
-        "retrain.surgery": "cmodel.finetune.steps.surgery",
-    }
-)
 
 __all__ = ["torch_module"]
 

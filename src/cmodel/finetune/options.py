@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cmodel.compress.options import check_bool, check_choice, check_int, check_number
+from cmodel.compress.options import check_bool, check_choice, check_int, check_number, check_range
 
 MAX_EPOCHS = 100_000
 
@@ -14,8 +14,9 @@ class TrainingOptions:
     """How a step trains.
 
     epochs : passes over the training images.
-    optimizer : "sgd" (with `momentum`, Nesterov's) or "adam".
+    optimizer : "sgd" (with `momentum`) or "adam".
     learning_rate : at the start.
+    momentum : Nesterov's, of "sgd".
     decay : of weights: decay / 2 |w|^2 in the loss.
     schedule : "cosine" down to 0, "step" (a tenth after 1/2 and 3/4), "inv" (Caffe's LeNet:
         (1 + 0.0001 i)^-0.75 at iteration i) or "constant".
@@ -28,9 +29,11 @@ class TrainingOptions:
     flip : half of the images are mirrored.
     crop : least share of the side that a random window has, enlarged again (1: none).
     rotate : degrees at most.
-    distill : share of the soft targets in the loss, from the net before the first step (`teacher`:
-        "original") or before this one ("current"), at `temperature` T: (1 - a) CE + a T^2 KL
-        (Hinton, Vinyals, Dean 2015, section 2).
+    distill : share a of the soft targets in the loss: (1 - a) CE + a T^2 KL (Hinton, Vinyals,
+        Dean 2015, section 2).
+    temperature : T of the soft targets.
+    teacher : whose they are: the net before the first step ("original") or before this one
+        ("current").
     dropout : factor of the ratio of each Dropout layer.
     batch_statistics : whether BatchNorm follows the batches; else its statistics stay.
     side : whether biases and other side parameters train with the selected weights.
@@ -66,22 +69,22 @@ class TrainingOptions:
         check_int("epochs", self.epochs, 1, MAX_EPOCHS)
         check_choice("optimizer", self.optimizer, ("sgd", "adam"))
         check_number("learning_rate", self.learning_rate, 0, 10)
-        check_share("momentum", self.momentum, 0.9999)
-        check_share("decay", self.decay, 1)
+        check_range("momentum", self.momentum, 0, 0.9999)
+        check_range("decay", self.decay, 0, 1)
         check_choice("schedule", self.schedule, ("cosine", "step", "inv", "constant"))
-        check_share("warmup", self.warmup, 1)
+        check_range("warmup", self.warmup, 0, 1)
         check_int("batch", self.batch, 1, 1 << 16)
-        check_share("validation", self.validation, 0.9)
+        check_range("validation", self.validation, 0, 0.9)
         check_int("patience", self.patience, 0, MAX_EPOCHS)
         check_choice("keep", self.keep, ("best", "last"))
         check_int("shift", self.shift, 0, 1024)
         check_bool("flip", self.flip)
         check_number("crop", self.crop, 0, 1)
-        check_share("rotate", self.rotate, 180)
-        check_share("distill", self.distill, 1)
+        check_range("rotate", self.rotate, 0, 180)
+        check_range("distill", self.distill, 0, 1)
         check_number("temperature", self.temperature, 0, 1000)
         check_choice("teacher", self.teacher, ("original", "current"))
-        check_share("dropout", self.dropout, 1)
+        check_range("dropout", self.dropout, 0, 1)
         check_bool("batch_statistics", self.batch_statistics)
         check_bool("side", self.side)
         check_bool("scratch", self.scratch)
@@ -111,9 +114,3 @@ class TrainingOptions:
     def total_epochs(self) -> int:
         """Epochs of the whole step."""
         return self.epochs * self.rounds
-
-
-def check_share(name: str, value: float, high: float) -> None:
-    """Check that `value` is a number from 0 to `high`."""
-    if value != 0 or isinstance(value, bool):
-        check_number(name, value, 0, high)

@@ -14,7 +14,7 @@ from scipy import linalg
 
 from cmodel.compress import feedback
 from cmodel.compress.matrix import Doubles, damped, from_rows, to_rows
-from cmodel.compress.options import check_bool, check_choice, check_int, check_number
+from cmodel.compress.options import check_bool, check_choice, check_int, check_number, check_range
 from cmodel.compress.registry import (
     GRAM,
     GRAM_AND_CROSS,
@@ -92,9 +92,8 @@ class Options:
         if self.rate_weight is not None:
             check_number("rate_weight", self.rate_weight, 0, 1000)
         check_number("damp", self.damp, 0, 1)
-        for name in ("fisher", "shrink"):
-            if getattr(self, name) != 0:
-                check_number(name, getattr(self, name), 0, 1)
+        check_range("fisher", self.fisher, 0, 1)
+        check_range("shrink", self.shrink, 0, 1)
         if self.keep_zeros != "auto":
             check_bool("keep_zeros", self.keep_zeros)
         check_int("passes", self.passes, 1, 100)

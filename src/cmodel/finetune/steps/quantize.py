@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cmodel.compress.options import check_int, check_number
+from cmodel.compress.options import check_int, check_number, check_range
 from cmodel.compress.registry import LABELS, Facts, RewriteTask, Rewritten, rewrite
-from cmodel.finetune.options import TrainingOptions, check_share
+from cmodel.finetune.options import TrainingOptions
 from cmodel.finetune.steps.common import module_of, one_options, train
 
 
@@ -22,7 +22,8 @@ class Options(TrainingOptions):
     limit : largest level.
     rate : nats of loss that 1000 bytes may cost; 0 trains the steps alone.
     size, ratio : of the whole file in bytes, or as the ratio to float32 parameters: then `rate` is
-        led so that the file gets there after the share `ramp` of the training.
+        led so that the file gets there.
+    ramp : share of the training after which the file has to be there.
     """
 
     keep: str = "last"
@@ -40,7 +41,7 @@ class Options(TrainingOptions):
         if sum(value is not None for value in (self.rate, self.size, self.ratio)) > 1:
             raise ValueError("rate, size and ratio exclude each other")
         if self.rate is not None:
-            check_share("rate", self.rate, 1e6)
+            check_range("rate", self.rate, 0, 1e6)
         if self.size is not None:
             check_int("size", self.size, 1, 1 << 50)
         if self.ratio is not None:

@@ -20,7 +20,7 @@ from cmodel.compress.options import check_int, check_number
 from cmodel.compress.registry import LABELS, RewriteTask, Rewritten, rewrite
 from cmodel.compress.selectors import is_weight, targets_of
 from cmodel.errors import RecipeError, did_you_mean
-from cmodel.finetune.options import TrainingOptions
+from cmodel.finetune.options import MAX_EPOCHS, TrainingOptions
 from cmodel.finetune.steps.common import frozen_layers, one_options, set_up, train
 from cmodel.net import Net, infer_shapes, unfolded
 
@@ -47,11 +47,11 @@ class Options(TrainingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_int("hint_epochs", self.hint_epochs, 0, MAX_EPOCHS)
         if (self.width is None) == (self.prototxt is None):
             raise ValueError("either width or prototxt is given")
         if self.width is not None:
             check_number("width", self.width, 0, 1)
-        check_int("hint_epochs", self.hint_epochs, 0, 100_000)
 
     @property
     def total_epochs(self) -> int:

@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cmodel.compress.options import check_number
+from cmodel.compress.options import check_number, check_range
 from cmodel.compress.registry import LABELS, Facts, RewriteTask, Rewritten, rewrite
 from cmodel.compress.surgery import form_of
 from cmodel.compress.values import unquantized
-from cmodel.finetune.options import TrainingOptions, check_share
+from cmodel.finetune.options import TrainingOptions
 from cmodel.finetune.steps.common import module_of, one_options, train
 
 if TYPE_CHECKING:
@@ -40,10 +40,9 @@ class Options(TrainingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.deviations != 0:
-            check_number("deviations", abs(self.deviations), 0, 100)
-        check_share("gamma", self.gamma, 1000)
-        check_share("power", self.power, 100)
+        check_range("deviations", self.deviations, -100, 100)
+        check_range("gamma", self.gamma, 0, 1000)
+        check_range("power", self.power, 0, 100)
         check_number("until", self.until, 0, 1)
         if self.keep == "best" and self.until < 1:
             raise ValueError('surgery keeps the "last" epoch: earlier ones have other masks')
