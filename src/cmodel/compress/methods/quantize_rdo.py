@@ -67,7 +67,7 @@ class Options:
     shrink : how much less inputs are taken to depend on each other than they did on the images: all
         but the diagonal of the matrix is multiplied by 1 - shrink (J. Schäfer, K. Strimmer 2005).
     correct : aim at the responses of the net before the step, from the inputs that the layer has
-        with all layers before it quantized: a pass over the images for each layer.
+        with all layers before it quantized: a pass over at most 256 images for each layer.
     """
 
     step: float | None = None
