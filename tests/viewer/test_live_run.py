@@ -128,6 +128,22 @@ def test_small_golden_nets(tmp_path):
 INPUT = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 4 dim: 8 dim: 8 } } }\n'
 
 
+@pytest.mark.parametrize("kind", ["MAX", "AVE"])
+def test_padding_on_one_axis_drops_a_last_window_on_both(tmp_path, kind):
+    net = make_net(
+        INPUT + 'layer { name: "p" type: "Pooling" bottom: "data" top: "p" pooling_param '
+        f"{{ pool: {kind} kernel_h: 1 kernel_w: 2 stride_h: 8 stride_w: 2 pad_h: 0 pad_w: 1 }} }}",
+        {},
+    )
+    file = tmp_path / "net.cmodel"
+    cmodel.save(net, file)
+    feed = {"data": np.random.default_rng(3).standard_normal((1, 4, 8, 8)).astype(np.float32)}
+    values = cmodel.Engine(net, threads=1).run(feed)["p"]
+    (result,) = run_jobs([job("net", file, feed, tmp_path)], tmp_path)
+    assert result["blobs"]["p"]["shape"] == list(values.shape)
+    agree("p", blob(result["blobs"]["p"]), values)
+
+
 @pytest.mark.parametrize(
     ("layer", "why"),
     [

@@ -3,10 +3,11 @@
 
 import { sizeOf, unsupported } from "./shapes.mjs";
 
-function extentOf(extent, kernel, stride, pad, mode) {
+function extentOf(extent, kernel, stride, pad, mode, padded) {
   const steps = (extent + 2 * pad - kernel) / stride;
   let out = (mode === "FLOOR" ? Math.floor(steps) : Math.ceil(steps)) + 1;
-  if (pad && (out - 1) * stride >= extent + pad) out--;
+  // Any padding, on either axis, makes Caffe drop a last window that begins in it.
+  if (padded && (out - 1) * stride >= extent + pad) out--;
   return out;
 }
 
@@ -20,7 +21,8 @@ export function pooling(layer, [shape]) {
   const stride = p.stride_h || p.stride_w ? [p.stride_h, p.stride_w] : [p.stride, p.stride];
   const pad = p.pad_h || p.pad_w ? [p.pad_h, p.pad_w] : [p.pad, p.pad];
   if ([...kernel, ...stride].some((n) => n < 1)) unsupported("a kernel or stride is 0");
-  const out = size.map((extent, i) => extentOf(extent, kernel[i], stride[i], pad[i], p.round_mode));
+  const padded = pad.some((n) => n > 0);
+  const out = size.map((extent, i) => extentOf(extent, kernel[i], stride[i], pad[i], p.round_mode, padded));
   if (out.some((extent) => extent < 1)) unsupported("its kernel is larger than its input");
   const planes = shape[0] * shape[1];
   const window = { kernel, stride, pad, size, out };
