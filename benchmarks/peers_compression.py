@@ -51,7 +51,7 @@ from cmodel.compress import (
     resolve_recipe,
     search,
 )
-from cmodel.compress.budget import with_knob
+from cmodel.compress.knobs import with_knob
 from cmodel.container import MEAN_IMAGE_NAME, Container
 from cmodel.container.directory import write_form
 from cmodel.container.streams import Sink
@@ -158,7 +158,7 @@ def kmeans_rows(name: str, case: Case, ks: Sequence[int], targets: Sequence[floa
 class Ours:
     """Packs one net with a recipe that has a knob; keeps every point.
 
-    factors, changes : what `search` found for the layers, see `cmodel.compress.budget.with_knob`.
+    factors, changes : what `search` found for the layers, see `cmodel.compress.knobs.with_knob`.
     """
 
     def __init__(self, name: str, case: Case, recipe: Recipe, level: int = LEVEL) -> None:

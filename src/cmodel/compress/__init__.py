@@ -7,7 +7,7 @@ import sys
 from types import ModuleType
 
 from cmodel.compress.automatic import Parts, compress, default_recipe, parts_of
-from cmodel.compress.budget import Found, Goal, Trial, search
+from cmodel.compress.budget import search
 from cmodel.compress.cache import Cache
 from cmodel.compress.judge import Judge
 from cmodel.compress.layerwise import DEFAULT_STEPS, Sensitivity, sensitivity
@@ -40,6 +40,7 @@ from cmodel.compress.registry import (
 from cmodel.compress.selectors import Target
 from cmodel.compress.statistics import Calibration, Statistics
 from cmodel.compress.training import Lesson, Training
+from cmodel.compress.trials import Found, Goal, Trial
 
 __all__ = [
     "DEFAULT_PRESET",

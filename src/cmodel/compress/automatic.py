@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from cmodel import container
-from cmodel.compress.budget import Found, Goal, search
+from cmodel.compress.budget import search
 from cmodel.compress.judge import Judge
 from cmodel.compress.pipeline import Images, Progress, apply_recipe
 from cmodel.compress.recipe import DEFAULT_PRESET, Recipe, load_preset, resolve_recipe
 from cmodel.compress.training import Training
+from cmodel.compress.trials import Found, Goal
 from cmodel.data import IntArray, split
 from cmodel.errors import CheckFailed, UsageError
 from cmodel.net import Net

@@ -12,30 +12,28 @@ would be written, and the answers for images that no method has seen. On the cur
 
 from __future__ import annotations
 
-import glob
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from math import exp, inf, isfinite, log, sqrt
+from math import exp, inf, isfinite, log
 from typing import Any, cast
-
-import numpy as np
 
 from cmodel import container
 from cmodel.compress.judge import Judge
+from cmodel.compress.knobs import KNOB_METHOD, before_knob, has_knob, with_knob
 from cmodel.compress.pipeline import Progress, apply_recipe
-from cmodel.compress.recipe import Recipe, recipe_of
+from cmodel.compress.recipe import Recipe
 from cmodel.compress.selectors import is_weight, targets_of
+from cmodel.compress.shares import layer_shares
 from cmodel.compress.statistics import Calibration
+from cmodel.compress.trials import Found, Goal, Trial, standard_error
 from cmodel.container import size_of_form
 from cmodel.data import FloatArray
 from cmodel.errors import RecipeError, UsageError
-from cmodel.evaluate import Comparison
-from cmodel.net import Net, Parameters
+from cmodel.net import Net
 from cmodel.tensors import Form
 
-KNOB_METHOD = "quantize.rdo"
 START = 0.001
 LEAST, MOST = 1e-7, 30.0
 # A size is met when it is missed from below by no more than this part.
@@ -56,102 +54,6 @@ REACH = log(8)
 OUTWARD = 1.5
 # Standard errors of the loss that are kept in reserve: other images answer differently.
 MARGIN = 0.5
-# Images that measure single layers: a KL needs far fewer than an accuracy.
-LAYER_IMAGES = 256
-MOST_SHIFT = 4.0
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What has to hold; exactly one is set.
-
-    size : bytes of the file, at most.
-    max_loss : points of top-1 accuracy, at most; of agreement with the original without labels.
-    max_kl : mean KL(original || packed) in nats, at most.
-    """
-
-    size: int | None = None
-    max_loss: float | None = None
-    max_kl: float | None = None
-
-    def __post_init__(self) -> None:
-        given = [value for value in vars(self).values() if value is not None]
-        if len(given) != 1 or not isfinite(given[0]) or given[0] <= 0:
-            raise UsageError("a goal is one positive number: a size, a loss or a KL")
-
-
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """A point of the curve, without its net, which may be large.
-
-    knob, factors, changes : see `with_knob`.
-    bytes : of the whole file. comparison, sizes : with the original, and the bytes of each layer's
-        weights by parameter name; None and empty where nothing judges.
-    """
-
-    knob: float
-    factors: Mapping[str, float]
-    changes: Mapping[str, Any]
-    bytes: int
-    comparison: Comparison | None
-    sizes: Mapping[str, int]
-
-    @property
-    def loss(self) -> float:
-        """Points of accuracy lost, or of agreement where there are no labels."""
-        comparison = self.judged
-        return 100 - comparison.agreement if comparison.loss is None else comparison.loss
-
-    @property
-    def judged(self) -> Comparison:
-        """The comparison, where the search has a judge."""
-        if self.comparison is None:
-            raise AssertionError("a trial without a judge")
-        return self.comparison
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """What a search ends with.
-
-    best : the smallest trial that meets the goal; where none does, the nearest to it.
-    net : the best trial's.
-    reached : whether it meets the goal, as far as the judge can tell.
-    trials : all that were measured, in their order.
-    """
-
-    best: Trial
-    net: Net
-    reached: bool
-    trials: Sequence[Trial]
-
-
-def has_knob(recipe: Recipe) -> bool:
-    """Whether a recipe can be searched."""
-    return any(step.method.name == KNOB_METHOD and "knob" in step.options for step in recipe.steps)
-
-
-def with_knob(
-    recipe: Recipe,
-    knob: float,
-    factors: Mapping[str, float] | None = None,
-    changes: Mapping[str, Any] | None = None,
-) -> Recipe:
-    """Return the recipe with its knob set: for some layers (by key) times a factor of their own.
-
-    changes : more options of `quantize.rdo` to set in the steps that have the knob.
-    """
-    steps = []
-    for step in recipe.source["step"]:
-        if step["method"] == KNOB_METHOD and "knob" in step:
-            step = {**step, "knob": knob, **(changes or {})}
-            if factors:
-                by_name = {key: dict(values) for key, values in step.get("name", {}).items()}
-                for key, factor in factors.items():
-                    by_name.setdefault(glob.escape(key), {})["knob"] = knob * factor
-                step["name"] = by_name
-        steps.append(step)
-    return recipe_of({**recipe.source, "step": steps}, recipe.name)
 
 
 def search(
@@ -192,7 +94,7 @@ def search(
     run = _Search(net, recipe, goal, calibration, judge, level, seed, threads, on_progress)
     best = run.bisect({}, START)
     if judge is not None and run.meets(best):
-        factors = run.shares(best)
+        factors = layer_shares(best, run.trials, run.before(), run.net_of(best), judge)
         if factors:
             best = run.better(best, run.bisect(factors, best.knob, most=FEW_TRIALS))
         best = run.changed(best, SHRUNK)
@@ -205,6 +107,9 @@ def search(
     if not run.meets(best) and len(run.trials) > MAX_TRIALS:
         run.refine(best, FEW_TRIALS)
         best = run.best(run.trials)
+    if goal.size is not None and run.meets(best):
+        # Bytes that are left over are worth some loss.
+        best = run.better(best, run.refine(best, FEW_TRIALS))
     return Found(best, run.net_of(best), run.meets(best), run.trials)
 
 
@@ -270,6 +175,15 @@ class _Search:
             for target in targets_of(net)
             if is_weight(target)
         }
+
+    def before(self) -> Net:
+        """Return the net as the first step with the knob finds it."""
+        recipe = before_knob(self.recipe)
+        if recipe is None:
+            return self.net
+        return apply_recipe(
+            self.net, recipe, data=self.calibration, seed=self.seed, threads=self.threads
+        )
 
     def bisect(
         self,
@@ -350,7 +264,7 @@ class _Search:
         energy = sum(t.judged.kl**2 for t in near)
         slope = sum(t.loss * t.judged.kl for t in near) / energy if energy else 0.0
         # Of many trials some look better than they are, but none is taken that looks worse.
-        return max(slope * kl + MARGIN * _standard_error(trial), trial.loss, 0.0)
+        return max(slope * kl + MARGIN * standard_error(trial), trial.loss, 0.0)
 
     def _next(
         self, points: Sequence[tuple[float, float]], low: float, high: float, ends: Sequence[float]
@@ -381,82 +295,9 @@ class _Search:
             return max(high - log(OUTWARD), low)
         return (low + high) / 2
 
-    def shares(self, best: Trial) -> dict[str, float]:
-        """Return a factor of the knob for each layer, from the KL that it alone costs.
-
-        Where the total KL is least for its bytes, d KL / d bytes is the same in every layer. With
-        KL_l ~ knob_l^2 and bytes_l ~ -b_l log(knob_l) it is 2 KL_l / b_l: the layers that cost more
-        than their share get a smaller knob. b_l is measured between two trials.
-        """
-        if self.judge is None:
-            return {}
-        others = [t for t in self.trials if abs(log(t.knob / best.knob)) > log(1.1)]
-        if not others:
-            return {}
-        other = min(others, key=lambda t: abs(log(t.knob / best.knob)))
-        base, packed = self._before_quantization(), self.net_of(best)
-        # Decoded once, so that what is the same in two nets is the same object.
-        base = replace(
-            base, parameters=Parameters([(n, base.parameters[n]) for n in base.parameters])
-        )
-        names = [
-            name
-            for name in best.sizes
-            if name in base.parameters and not _same(base.parameters[name], packed.parameters[name])
-        ]
-        judge = self.judge.first(LAYER_IMAGES)
-        variants = []
-        for name in names:
-            variants.append(replace(base, parameters=base.parameters.copy()))
-            variants[-1].parameters[name] = packed.parameters[name]
-        ratios: dict[str, tuple[float, float]] = {}
-        for name, kl in zip(names, judge.variants(base, variants), strict=True):
-            change = best.sizes[name] - other.sizes[name]
-            slope = -change / log(best.knob / other.knob)
-            if isfinite(kl) and kl > 0 and slope > 0:
-                ratios[name] = (kl, slope)
-        if len(ratios) < 2:
-            return {}
-        wanted = {name: 0.5 * log(slope / kl) for name, (kl, slope) in ratios.items()}
-        total = sum(slope for _, slope in ratios.values())
-        centre = sum(wanted[name] * slope for name, (_, slope) in ratios.items()) / total
-        layers = {target.name: target.layer.key for target in targets_of(packed)}
-        limit = log(MOST_SHIFT)
-        return {
-            layers[name]: exp(min(max(value - centre, -limit), limit))
-            for name, value in wanted.items()
-        }
-
-    def _before_quantization(self) -> Net:
-        """Return the net as the first step with the knob finds it."""
-        steps = self.recipe.source["step"]
-        first = next(i for i, step in enumerate(steps) if step["method"] == KNOB_METHOD)
-        if first == 0:
-            return self.net
-        prefix = recipe_of({**self.recipe.source, "step": steps[:first]}, self.recipe.name)
-        return apply_recipe(
-            self.net, prefix, data=self.calibration, seed=self.seed, threads=self.threads
-        )
-
-
-def _same(one: Any, two: Any) -> bool:
-    return one is two or np.array_equal(one.to_dense(), two.to_dense())
-
 
 def _log(value: float) -> float:
     return log(value) if value > 0 else -inf
-
-
-def _standard_error(trial: Trial) -> float:
-    """Return the standard error of the loss, in points: of a paired difference, or of a share."""
-    comparison = trial.judged
-    images = comparison.images
-    if comparison.worse is not None and comparison.better is not None:
-        changed = comparison.worse + comparison.better
-        excess = comparison.worse - comparison.better
-        return 100 * sqrt(max(changed - excess * excess / images, 1.0)) / images
-    share = min(max(comparison.agreement / 100, 0.0), 1.0)
-    return 100 * sqrt(max(share * (1 - share), 1 / images) / images)
 
 
 class _Counter(io.RawIOBase):
