@@ -3,7 +3,12 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("cmodel", deadline=None)
+hypothesis.settings.load_profile("cmodel")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -75,9 +75,7 @@ EDITS = st.lists(
     min_size=1,
     max_size=4,
 )
-RELAXED = settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+RELAXED = settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @RELAXED

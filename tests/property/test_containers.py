@@ -116,7 +116,7 @@ def form(rng: np.random.Generator, shape: tuple[int, ...]) -> Form:
 
 
 @given(st.lists(SHAPES, min_size=1, max_size=4), SEEDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_form_round_trips(shapes, seed):
     rng = np.random.default_rng(seed)
     forms = [form(rng, shape) for shape in shapes]

@@ -50,7 +50,7 @@ def fill(data, message, depth=0):
     return message
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_print_then_parse_gives_the_same(data):
     header = fill(data, caffe_pb2.NetParameter())
@@ -84,7 +84,7 @@ VALUES = st.recursive(
 UNKNOWN = st.tuples(NAMES, VALUES).map("".join)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(UNKNOWN, max_size=3), st.lists(UNKNOWN, max_size=3))
 def test_unknown_fields_come_back(in_layer, in_param):
     param = caffe_pb2.LayerParameter(name="x")
@@ -117,7 +117,7 @@ SEEDS = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(SEEDS),
     st.lists(
@@ -135,7 +135,7 @@ def test_damaged_text_gives_errors_only(seed, edits):
     assert_parses_or_refuses(seed)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=60))
 def test_any_bytes_give_errors_only(data):
     assert_parses_or_refuses(data)

@@ -10,9 +10,7 @@ from cmodel.engine.ops.registry import OPS
 from cmodel.engine.reference import FUNCTIONS
 from cmodel.errors import NetError, UnsupportedError
 
-SETTINGS = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+SETTINGS = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 # float32 against float64: sums of a few hundred terms, and tanh, exp, pow of the C library.
 TOLERANCE = 3e-6
 
