@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
 .PHONY: demo test test-all interop fuzz lint types check test-python test-native dist-check bench \
-	bench-methods results results-retraining peers peers-compression proto viewer build clean
+	bench-methods results results-retraining peers peers-compression proto viewer docs build clean
 
 # The package and everything the tests need, in a virtual environment of its own.
 $(STAMP): pyproject.toml setup.py $(wildcard ext/cmodel/*.pyx ext/cmodel/*.pxd ext/kernels/*)
@@ -116,6 +116,11 @@ proto: $(STAMP)
 viewer: $(STAMP)
 	@echo "== Putting the viewer's page together from viewer/ and the JavaScript reader"
 	$(BIN)/python viewer/build.py
+
+# The documentation as a site, build/site/index.html; needs no other part of the project.
+docs:
+	@echo "== The documentation site"
+	$(PYTHON) docs/build_site.py
 
 # Rebuild the compiled side in place after a change in ext/.
 build: $(STAMP)

@@ -52,6 +52,14 @@ case " $missing " in
     esac
     ;;
 esac
+echo "== The documentation site: pages, links, anchors"
+status=0
+"$python" "$here/../docs/build_site.py" || status=$?
+case $status in
+0) ;;
+77) missing="$missing mkdocs-material" ;;
+*) exit "$status" ;;
+esac
 echo "== Fuzzing for a minute"
 sh "$here/fuzz/run.sh" "$python" 60
 if [ -n "$missing" ]; then
