@@ -73,6 +73,8 @@ def main() -> None:
         run(python, "-m", "pip", "install", "--quiet", wheel, cwd=folder)
         print(run(python, "-c", SMOKE, ROOT / "examples" / "lenet-fashion", cwd=folder).strip())
         print(run(python, "-m", "cmodel", "--version", cwd=folder).strip())
+        if not (folder / "venv" / "share" / "man" / "man1" / "cmodel.1").is_file():
+            sys.exit("the wheel does not bring the manual page")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,16 @@
 
 import copy
 import importlib.util
+import inspect
+import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from cmodel import errors
 from cmodel.compress.selectors import WEIGHT_TYPES
 from cmodel.net.shapes.registry import RULES
 
@@ -32,12 +37,37 @@ def study():
     return _module("generate_results")
 
 
-@pytest.mark.parametrize("name", ["api.md", "cli.md", "errors.md", "recipes.md"])
+GENERATED = [
+    *(f"reference/{name}.md" for name in ("api", "cli", "errors", "recipes")),
+    "man/cmodel.1",
+]
+
+
+@pytest.mark.parametrize("name", GENERATED)
 def test_pages_of_the_reference_are_up_to_date(name):
     reference = _module("generate_reference")
     assert (reference.FOLDER / name).read_text(encoding="utf-8") == reference.PAGES[name](), (
         "run `python docs/generate_reference.py`"
     )
+
+
+def test_the_manual_page_tells_every_exit_status_of_an_error():
+    reference = _module("generate_reference")
+    kinds = [kind for kind in vars(errors).values() if inspect.isclass(kind)]
+    statuses = {kind.exit_code for kind in kinds if issubclass(kind, errors.CmodelError)}
+    assert statuses <= set(reference.STATUSES)
+
+
+@pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
+def test_the_manual_page_is_set_without_warnings():
+    page = DOCS / "man" / "cmodel.1"
+    command = ["groff", "-man", "-Tutf8", "-ww", "-rHY=0", str(page)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    text = re.sub(r"\x1b\[\d+m|.\x08", "", done.stdout)
+    assert "cmodel pack DEPLOY [WEIGHTS] -o OUT [options]" in text
+    assert "--max-loss P" in text
 
 
 def test_the_page_of_layers_is_up_to_date(generator):
