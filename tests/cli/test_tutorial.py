@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -52,6 +53,15 @@ def test_the_tutorial_runs(follow):
     assert 0.1 <= float(score) <= 1
     sizes = {name: Path(f"{name}.cmodel").stat().st_size for name in ("safe", "small")}
     assert sizes["small"] <= 4 * 431080 / 40 < sizes["safe"]
+
+
+def test_the_chinese_tutorial_has_the_commands_of_the_tutorial_that_runs():
+    chinese = DOCS / "zh" / "tutorial.md"
+    assert len(blocks(chinese)) == len(blocks(TUTORIAL))
+    for there, here in zip(blocks(chinese), blocks(TUTORIAL), strict=True):
+        # Comments are in the language of the page.
+        assert there.language == here.language
+        assert re.sub("  # .*", "", there.text) == re.sub("  # .*", "", here.text)
 
 
 def test_the_guide_that_helps_to_choose_runs(follow):
