@@ -23,6 +23,8 @@ need node nodejs
 need npm npm
 need cargo cargo rustc
 need clang clang
+need arm-linux-gnueabihf-gcc gcc-arm-linux-gnueabihf
+need qemu-arm qemu-user
 
 echo "== Readers in C, JavaScript and Rust over all vectors"
 sh "$here/interop/run.sh" "$python"

@@ -139,6 +139,27 @@ size_t cmodel_name(const cmodel *file, size_t index, char *name, size_t room) {
     return whole;
 }
 
+const void *cmodel_manifest(const cmodel *file, size_t *size) {
+    *size = file->manifest.whole.size;
+    return file->manifest.whole.data;
+}
+
+bool cmodel_find(const cmodel *file, uint64_t layer, uint64_t blob, size_t *index) {
+    const manifest *manifest = &file->manifest;
+    if (find_tensor(&file->directory, layer, blob, index))
+        return true;
+    if (layer >= manifest->layer_count)
+        return false;
+    for (size_t i = manifest->layers[layer].parameters; i < manifest->parameter_count; i++) {
+        const named_parameter *parameter = &manifest->parameters[i], *owner = &manifest->parameters[parameter->owner];
+        if (parameter->layer != layer)
+            return false;
+        if (parameter->blob == blob)
+            return find_tensor(&file->directory, owner->layer, owner->blob, index);
+    }
+    return false;
+}
+
 uint32_t cmodel_crc32(const cmodel *file, const float *values, uint64_t count) {
     return crc_of_values(&file->crc, values, count);
 }

@@ -129,6 +129,18 @@ cmodel_status inflate_section(const context *c, const section *section, uint8_t 
 
 /* 3. The manifest (manifest.c) */
 
+enum { VARINT = 0, FIXED64 = 1, BYTES = 2, GROUP = 3, GROUP_END = 4, FIXED32 = 5 };
+
+typedef struct {
+    uint32_t number;
+    unsigned wire;
+    uint64_t value; /* of a number, its bits; or the size of BYTES */
+    bytes data; /* of wire type BYTES, else empty */
+} field;
+
+/* Take the next field of a message that is itself `depth` deep. */
+cmodel_status next_field(const context *c, bytes *input, unsigned depth, field *field);
+
 typedef struct {
     bytes name;
     uint32_t number; /* 2 and up where a layer before has the name: its key is name#number */
@@ -144,6 +156,7 @@ typedef struct {
 } named_parameter;
 
 typedef struct {
+    bytes whole; /* the message */
     uint8_t *text; /* what was deflated; NULL where the manifest is not */
     layer *layers;
     size_t layer_count, layer_room;
@@ -255,6 +268,9 @@ typedef struct {
 /* Read an entry and allot the streams: `place` moves on. Tables that come for the first time are added to
  * the owners in the directory. */
 cmodel_status read_entry(const context *c, directory *directory, place *place, tensor_entry *tensor);
+
+/* The tensor that is stored for a blob of a layer; false where there is none. */
+bool find_tensor(const directory *directory, uint64_t layer, uint64_t blob, size_t *index);
 
 cmodel_status read_directory(const context *c, const manifest *manifest, const section_table *table,
                              directory *directory);
