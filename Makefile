@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all interop fuzz lint types check test-python test-native dist-check bench peers peers-compression proto build clean
+.PHONY: demo test test-all interop fuzz lint types check test-python test-native dist-check bench \
+	bench-methods results results-retraining peers peers-compression proto viewer build clean
 
 # The package and everything the tests need, in a virtual environment of its own.
 $(STAMP): pyproject.toml setup.py $(wildcard ext/cmodel/*.pyx ext/cmodel/*.pxd ext/kernels/*)
@@ -83,15 +84,38 @@ peers: $(STAMP)
 	@echo "== The engine beside onnxruntime, OpenVINO, ncnn, MNN, OpenCV and PyTorch"
 	$(BIN)/python benchmarks/peers.py $(PEERS)
 
+# Seconds and memory of the methods on the largest layers in common use, minutes.
+bench-methods: $(STAMP)
+	$(BIN)/python benchmarks/methods.py
+
+# The study of docs/results.md, hours; it goes on where it was stopped. For instance
+# make results STUDY='--net lenet_bvlc --again rdo'
+RESULTS ?= build/results
+results: $(STAMP)
+	@echo "== Every method on every net: rows, tables and pictures of docs/results.md"
+	CMODEL_DATA=$${CMODEL_DATA:-../shared} $(BIN)/python benchmarks/run_results.py $(RESULTS) $(STUDY)
+	$(BIN)/python docs/generate_results.py
+
 # Files beside nncodec's at equal KL; nncodec is installed under build/ (several GB). For instance
 # make peers-compression PEERS='--nets lenet_bvlc --recipe mine.toml'
 peers-compression: $(STAMP)
 	@echo "== nncodec (ISO/IEC 15938-17) and k-means on the published models"
 	CMODEL_DATA=$${CMODEL_DATA:-../shared} $(BIN)/python benchmarks/peers_compression.py $(PEERS)
 
+# What retraining gives: docs/results-retraining.md. Hours on two cores; for instance
+# make results-retraining RUNS='lenet300-dc fashion-60x'
+results-retraining: $(STAMP)
+	@echo "== Retraining: the studies of docs/results-retraining.md"
+	$(PIP) install -e '.[finetune]'
+	CMODEL_DATA=$${CMODEL_DATA:-../shared} $(BIN)/python benchmarks/retraining.py run build/retraining $(RUNS)
+
 proto: $(STAMP)
 	@echo "== Generating src/cmodel/proto from proto/cmodel"
 	$(BIN)/python proto/generate.py
+
+viewer: $(STAMP)
+	@echo "== Putting the viewer's page together from viewer/ and the JavaScript reader"
+	$(BIN)/python viewer/build.py
 
 # Rebuild the compiled side in place after a change in ext/.
 build: $(STAMP)

@@ -16,9 +16,11 @@ OPENMP = os.environ.get("CMODEL_OPENMP", "1" if sys.platform == "linux" else "0"
 SHARED = "cmodel._cyutility"
 
 openmp = ["-fopenmp"] if OPENMP else []
+# The pool of threads of the engine's kernels.
+threads = [] if sys.platform == "win32" else ["-pthread"]
 # Decoding is exact to the bit on every machine, so the compiler may not fuse
 # multiply and add on its own.
-common = ["-std=c11", "-ffp-contract=off", "-fvisibility=hidden", *openmp]
+common = ["-std=c11", "-ffp-contract=off", "-fvisibility=hidden", *openmp, *threads]
 wrapper_flags = [*common, *(["-O0", "-g"] if DEBUG else ["-O2", "-g0"])]
 kernel_flags = [*common, "-Wall", "-Wextra", *(["-O1", "-g"] if DEBUG else ["-O3", "-g0"])]
 
@@ -38,7 +40,7 @@ def extension(name: str, source: str) -> Extension:
         depends=[*kernel_headers, *kernel_sources],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         extra_compile_args=wrapper_flags,
-        extra_link_args=openmp,
+        extra_link_args=[*openmp, *threads],
     )
 
 

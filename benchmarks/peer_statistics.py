@@ -10,26 +10,26 @@ RESAMPLES = 2000
 
 
 def bootstrap_ratio(
-    ours: Sequence[float], theirs: Sequence[float], seed: int = 0
+    first: Sequence[float], second: Sequence[float], seed: int = 0
 ) -> tuple[float, tuple[float, float]]:
-    """Return median(ours) / median(theirs) and its 95 % interval.
+    """Return median(first) / median(second) and its 95 % interval.
 
     The rounds are drawn again with replacement, both engines' times of a round together: what
     slowed a round slowed both (Efron 1979, the percentile bootstrap).
 
     Parameters
     ----------
-    ours, theirs : seconds by round, of the same rounds.
+    first, second : seconds by round, of the same rounds.
 
     Raises
     ------
     ValueError : they are not of the same rounds, or of none.
     """
-    if len(ours) != len(theirs) or not len(ours):
+    if len(first) != len(second) or not len(first):
         raise ValueError(
-            f"{len(ours)} rounds beside {len(theirs)}: they have to be the same, not 0"
+            f"{len(first)} rounds beside {len(second)}: they have to be the same, not 0"
         )
-    a, b = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     drawn = np.random.default_rng(seed).integers(0, len(a), (RESAMPLES, len(a)))
     ratios = np.median(a[drawn], axis=1) / np.median(b[drawn], axis=1)
     low, high = np.quantile(ratios, (0.025, 0.975))

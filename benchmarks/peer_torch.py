@@ -23,7 +23,7 @@ def _padded(x: Tensor, at: Attributes, value: float) -> Tensor:
 def _conv(at: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     top, left, bottom, right = at.get("pads", [0, 0, 0, 0])
     if (top, left) != (bottom, right):
-        raise NotImplementedError(f"Conv with the pads {at['pads']}")
+        raise ValueError(f"Conv with the pads {at['pads']}")
     strides, dilations = at.get("strides", [1, 1]), at.get("dilations", [1, 1])
     return F.conv2d(x, weight, bias, strides, (top, left), dilations, at.get("group", 1))
 
@@ -80,7 +80,7 @@ class OnnxModule(nn.Module):
 
     Raises
     ------
-    NotImplementedError : an operator that the benchmark's nets do not have.
+    ValueError : an operator that the benchmark's nets do not have.
     """
 
     def __init__(self, path: str, dtype: torch.dtype = torch.float32) -> None:
@@ -88,7 +88,7 @@ class OnnxModule(nn.Module):
         graph = onnx.load(path).graph
         unknown = {node.op_type for node in graph.node} - set(OPS)
         if unknown:
-            raise NotImplementedError(f"no ONNX operator {', '.join(sorted(unknown))} here")
+            raise ValueError(f"no ONNX operator {', '.join(sorted(unknown))} here")
         self.slots: dict[str, str] = {}
         for i, tensor in enumerate(graph.initializer):
             values = torch.from_numpy(numpy_helper.to_array(tensor).copy())

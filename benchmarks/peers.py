@@ -14,8 +14,8 @@ All have the same weights. OpenCV and this package read Caffe's files. The other
 of `cmodel export`, with BatchNorm and Scale folded before it, which not all of them can do
 themselves, and its opset declared as 13, the newest that all of them know. All compute in float32.
 max_error is the largest difference from the outputs of PyTorch in float64, over their largest
-magnitude; whose error is over 1e-3 is no peer. A ratio is our median over the best peer's (below 1:
-ours is faster), with a 95 % interval from a bootstrap over the rounds.
+magnitude; whose error is over 1e-3 is no peer. A ratio is the best peer's median over ours (above
+1: ours is faster), with a 95 % interval from a bootstrap over the rounds.
 
 LiteRT is not among the peers: its converter (litert-torch 0.10) brings JAX, torchao and
 transformers with it. The peers are installed into an environment of their own (--env). --keep
@@ -149,8 +149,8 @@ def summarise(
     for name in wall:
         if name.startswith(OURS) and peers:
             best = best_peer(peers)
-            ratio, interval = bootstrap_ratio(wall[name], peers[best])
-            cpu_ratio, _ = bootstrap_ratio(cpu[name], cpu[best])
+            ratio, interval = bootstrap_ratio(peers[best], wall[name])
+            cpu_ratio, _ = bootstrap_ratio(cpu[best], cpu[name])
             ratios.append(
                 {
                     **cell,
@@ -285,9 +285,10 @@ def show(result: Result, stream: Any) -> None:
     for entry in result.ratios:
         if [entry[key] for key in CELL] == last:
             low, high = entry["interval"]
+            times = f"{entry['ratio']:.2f} ({low:.2f} to {high:.2f}) times as long"
             print(
-                f"  {entry['engine']} takes {entry['ratio']:.2f} ({low:.2f} to {high:.2f}) times "
-                f"as long as {entry['best_peer']}, {entry['cpu_ratio']:.2f} times the CPU time",
+                f"  {entry['best_peer']} takes {times} as {entry['engine']}, "
+                f"{entry['cpu_ratio']:.2f} times the CPU time",
                 file=stream,
             )
     for entry in result.missing:

@@ -27,8 +27,8 @@ times are larger than on an idle one. All engines of a table ran in turns, so th
 them; the ratios are what to read. Nets and thread counts without a line have not been measured yet.
 
 `make peers` measures again; `python benchmarks/peers.py --help` tells the options, and the head of
-that file how it is measured. **ratio**: our median over that of the best peer, below 1 where ours
-is faster, with a 95 % interval. **CPU ratio**: the same of CPU time, which other load changes less.
+that file how it is measured. **ratio**: the best peer's median over ours, above 1 where ours is
+faster, with a 95 % interval. **CPU ratio**: the same of CPU time, which other load changes less.
 **error**: the largest difference from the outputs of PyTorch in float64, over their largest
 magnitude. An engine whose error is over 0.001 is no peer. LiteRT was not measured: its converter
 brings JAX, torchao and transformers with it.

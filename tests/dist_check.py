@@ -28,6 +28,8 @@ size = cmodel.save(packed, "x.cmodel")
 engine = cmodel.Engine(cmodel.load("x.cmodel"))
 scores = engine.run({"data": np.zeros((1, 1, 28, 28), np.float32)})["prob"]
 assert scores.shape == (1, 10) and abs(scores.sum() - 1) < 1e-5
+from cmodel.view import page
+assert page().startswith("<!DOCTYPE html>")
 print(f"packed into {size} bytes and run from {cmodel.__file__.split('site-packages')[1]}")
 """
 

@@ -25,11 +25,35 @@ need cargo cargo rustc
 need clang clang
 need arm-linux-gnueabihf-gcc gcc-arm-linux-gnueabihf
 need qemu-arm qemu-user
+for name in chromium-browser google-chrome google-chrome-stable chromium; do
+    command -v "$name" >/dev/null && break
+done || need chromium chromium
 
+echo "== Retraining, with PyTorch"
+"$python" -c 'import torch' 2>/dev/null ||
+    "$python" -m pip --disable-pip-version-check --quiet install torch==2.13.0 || true
+if "$python" -c 'import torch' 2>/dev/null; then
+    "$python" -m pytest -q "$here/finetune"
+else
+    missing="$missing torch"
+fi
 echo "== Readers in C, JavaScript and Rust over all vectors"
 sh "$here/interop/run.sh" "$python"
 echo "== Containers of this package through the other readers"
 "$python" -m pytest -q "$here/interop"
+case " $missing " in
+*" chromium "* | *" node "* | *" npm "*) ;;
+*)
+    echo "== The viewer's page in a headless Chromium"
+    status=0
+    sh "$here/viewer/browser/run.sh" "$python" || status=$?
+    case $status in
+    0) ;;
+    77) missing="$missing playwright-core" ;;
+    *) exit "$status" ;;
+    esac
+    ;;
+esac
 echo "== Fuzzing for a minute"
 sh "$here/fuzz/run.sh" "$python" 60
 if [ -n "$missing" ]; then

@@ -43,21 +43,24 @@ def collect(path: Path, done: dict[Path, str]) -> None:
             return f"const {names.removeprefix('* as ')} = {module};\n"
         return f"const {names.replace(' as ', ': ')} = {module};\n"
 
-    exports = [*dict.fromkeys(re.findall(r"^export .*?(?:function\*?|class|const) (\w+)", text, re.M))]
+    exports = [
+        *dict.fromkeys(re.findall(r"^export .*?(?:function\*?|class|const) (\w+)", text, re.M))
+    ]
     body = _EXPORT.sub("", _IMPORT.sub(imported, text))
     left = re.search(r"^\s*(import|export)\b.*", body, re.MULTILINE)
     if left:
         raise SystemExit(f"{path}: `{left[0].strip()}` is not understood by {Path(__file__).name}")
     done[path] = (
-        f"const {name_of(path)} = (() => {{\n{slim(body)}return {{ {', '.join(exports)} }};\n}})();\n"
+        f"const {name_of(path)} = (() => {{\n{slim(body)}"
+        f"return {{ {', '.join(exports)} }};\n}})();\n"
     )
 
 
 def slim(text: str) -> str:
-    """Return a module without indentation, blank lines, comments that are whole lines, and some spaces.
+    """Return a module without indentation, blank lines, whole lines of comment, and some spaces.
 
-    Spaces go only in lines without quotes and slashes. A text in backticks over several lines has to
-    do without lines that begin like comments or with spaces, and without ` = ` and the like.
+    Spaces go only in lines without quotes and slashes. A text in backticks over several lines has
+    to do without lines that begin like comments or with spaces, and without ` = ` and the like.
     """
     kept = []
     comment = False

@@ -2,7 +2,7 @@
  *
  * The static library is linked into every compiled module, so every module has a table of its own
  * and fills it at import by cm_simd_use with the level that cmodel._simd chose. All variants of a
- * kernel give the same bits. */
+ * kernel give the same bits, except those of the engine. */
 #ifndef CM_SIMD_H
 #define CM_SIMD_H
 
@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "cm_context.h"
+#include "cm_engine.h"
 #include "cm_rdo.h"
 #include "cm_status.h"
 
@@ -36,6 +37,7 @@ typedef struct {
                        int16_t *indices, float *errors, void *space);
     /* Codes a row of `item`-byte integers, or reads it; returns what is wrong, or NULL. */
     cm_context_code_row *context_encode_row, *context_decode_row;
+    const cm_engine *engine;
 } cm_kernels;
 
 extern cm_kernels cm_kernel;

@@ -293,3 +293,25 @@ def test_a_damaged_file_is_no_list(run, model, tmp_path, name):
     result = run(*call)
     assert result.status == 3
     assert "not a known kind of source" in result.err
+
+
+def test_training_options_need_each_other(run, model, tmp_path):
+    out = tmp_path / "x.cmodel"
+    pack = ("pack", model.prototxt, model.weights, "-o", out)
+    result = run(*pack, "--epochs", 3)
+    assert result.status == 2
+    assert "--epochs goes with --train" in result.err
+    result = run(*pack, "--train", model.data, "--data", model.data)
+    assert result.status == 2
+    assert "same images" in result.err
+    result = run(*pack, "--preset", "smallest")
+    assert result.status == 2
+    assert "needs labelled images" in result.err
+    assert "--train" in result.err
+    result = run(*pack, "--train", model.data, "--max-loss", 1)
+    assert result.status == 2
+    assert "--size or a --ratio" in result.err
+    result = run(*pack, "--train", model.data, "--preset", "linear8", "--ratio", 9)
+    assert result.status == 2
+    assert "no step that is led to a size" in result.err
+    assert not out.exists()

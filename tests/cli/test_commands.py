@@ -233,6 +233,15 @@ def test_infer_writes_blobs(run, model, tmp_path):
     assert set(some.json["blobs"]) == {"conv", "fc"}
 
 
+def test_math_is_exact_or_fast(run, model):
+    arguments = ("infer", model.prototxt, "--weights", model.weights, model.data, "--json")
+    exact, fast = (run(*arguments, "--math", math) for math in ("exact", "fast"))
+    assert exact.status == fast.status == 0
+    scores = [[r["top"][0]["score"] for r in result.json["results"]] for result in (exact, fast)]
+    np.testing.assert_allclose(*scores, rtol=1e-4)
+    assert run(*arguments, "--math", "quick").status == 2
+
+
 def test_infer_names_the_best_classes(run, model, tmp_path):
     names = tmp_path / "names.txt"
     names.write_text("".join(f"class {i}\n" for i in range(6)))

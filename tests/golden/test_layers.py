@@ -55,7 +55,11 @@ def agree(name, found, expected, tolerance):
     assert error <= tolerance, f"{name}: {error:.2g}"
 
 
-def run_packed(archive, case, folder, threads):
+# What `math="fast"` may differ by.
+FAST = 1e-4
+
+
+def run_packed(archive, case, folder, threads, math="exact"):
     """Return what the engine gives and what Caffe gave."""
     with zipfile.ZipFile(archive) as cases:
         for file in ("deploy.prototxt", "weights.caffemodel"):
@@ -74,7 +78,7 @@ def run_packed(archive, case, folder, threads):
         weights if weights.exists() else None,
         require_weights=False,
     )
-    return Engine(net, threads=threads).run(feed, blobs="all"), expected
+    return Engine(net, threads, math).run(feed, blobs="all"), expected
 
 
 @pytest.mark.parametrize("case", names(LAYERS))
@@ -93,16 +97,25 @@ def test_net(case, tmp_path):
         agree(blob, found[blob], values, TOLERANCES[case])
 
 
-def run_folder(folder, weights):
+@pytest.mark.parametrize("case", names(NETS))
+def test_fast_net(case, tmp_path):
+    found, expected = run_packed(NETS, case, tmp_path, 2, "fast")
+    for blob, values in expected.items():
+        agree(blob, found[blob], values, FAST)
+
+
+def run_folder(folder, weights, math="exact"):
     meta = json.loads((folder / "meta.json").read_text())
     feed = {entry["blob"]: np.load(folder / entry["file"]) for entry in meta["inputs"]}
-    found = Engine(load_net(folder / "deploy.prototxt", weights), threads=2).run(feed, blobs="all")
+    net = load_net(folder / "deploy.prototxt", weights)
+    found = Engine(net, threads=2, math=math).run(feed, blobs="all")
     assert found.keys() == meta["blobs"].keys()
     compared = 0
     for blob, entry in meta["blobs"].items():
         assert found[blob].shape == tuple(entry["shape"])
         if (folder / entry["file"]).exists():
-            agree(blob, found[blob], np.load(folder / entry["file"]), TOLERANCES[folder.name])
+            tolerance = TOLERANCES[folder.name] if math == "exact" else FAST
+            agree(blob, found[blob], np.load(folder / entry["file"]), tolerance)
             compared += 1
     assert compared
 
@@ -133,4 +146,5 @@ def test_shared_net(case, shared_data):
 def test_shared_model(case, shared_data):
     folder = shared_data / "golden" / "models" / case
     source = json.loads((folder / "meta.json").read_text())["source_model"]
-    run_folder(folder, shared_data / "data" / "models" / source)
+    for math in ("exact", "fast"):
+        run_folder(folder, shared_data / "data" / "models" / source, math)

@@ -154,7 +154,7 @@ def test_the_document(load):
     assert document["ratios"] == [
         {
             **CELL, "engine": "cmodel-exact", "best_peer": "mnn",
-            "ratio": 2, "interval": [2, 2], "cpu_ratio": 2,
+            "ratio": 0.5, "interval": [0.5, 0.5], "cpu_ratio": 0.5,
         }
     ]  # fmt: skip
     assert document["missing"][0]["reason"] == "not installed"

@@ -4,7 +4,7 @@
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { open } from "../../spec/readers/js/cmodel-reader.mjs";
-import { makePlan, runPlan } from "../../viewer/src/run/plan.mjs";
+import { forOneImage, inputsOf, makePlan, runPlan } from "../../viewer/src/run/plan.mjs";
 
 function floats(path) {
   const bytes = readFileSync(path);
@@ -13,7 +13,8 @@ function floats(path) {
 
 async function run({ file, feeds, out }) {
   const container = await open(readFileSync(file));
-  const shapes = new Map(Object.entries(feeds).map(([name, { shape }]) => [name, shape]));
+  const fed = Object.entries(feeds).map(([name, { shape }]) => [name, shape]);
+  const shapes = new Map([...forOneImage(inputsOf(container.network)), ...fed]);
   const values = new Map(Object.entries(feeds).map(([name, feed]) => [name, floats(feed.file)]));
   const plan = makePlan(container, shapes);
   const weights = new Map();

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.nets import make_net
 
 import cmodel
 from cmodel.caffe import load_net
@@ -95,7 +96,8 @@ def layer_runs(tmp_path_factory):
     cases = list(golden_cases(GOLDEN / "layers" / "layers.zip", folder))
     results = run_jobs([job(case, file, feed, folder) for case, _, feed, file in cases], folder)
     return {
-        case: (net, feed, result) for (case, net, feed, _), result in zip(cases, results, strict=True)
+        case: (net, feed, result)
+        for (case, net, feed, _), result in zip(cases, results, strict=True)
     }
 
 
@@ -121,3 +123,56 @@ def test_small_golden_nets(tmp_path):
         assert result["left"] == []
         for name, values in cmodel.Engine(net, threads=1).run(feed, blobs="all").items():
             agree(f"{case}: {name}", blob(result["blobs"][name]), values)
+
+
+INPUT = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 4 dim: 8 dim: 8 } } }\n'
+
+
+@pytest.mark.parametrize(
+    ("layer", "why"),
+    [
+        ('type: "Tile" tile_param { tiles: 2000000000 }', "too large"),
+        ('type: "SPP" spp_param { pyramid_height: 4000000000 }', "pyramid of 4000000000"),
+        ('type: "LRN" lrn_param { local_size: 4 }', "even"),
+        ('type: "Reshape" reshape_param { shape { dim: 7 dim: -1 } }', "is no shape"),
+        ('type: "Slice" top: "z" slice_param { slice_point: 9 }', "cannot be cut"),
+        ('type: "Softmax" softmax_param { axis: 9 }', "no axis 9"),
+        ('type: "Pooling" pooling_param { kernel_size: 0 }', "is 0"),
+        ('type: "Pooling" pooling_param { kernel_size: 99 }', "larger than its input"),
+        ('type: "Convolution" convolution_param { num_output: 2 kernel_size: 1 }', "missing"),
+        ('type: "Crop" crop_param { axis: 2 }', "do not fit"),
+        ('type: "constructor"', "not known"),
+    ],
+)
+def test_a_layer_that_cannot_run_says_why(layer, why, tmp_path):
+    text = f'{INPUT}layer {{ name: "odd" bottom: "data" top: "y" {layer} }}'
+    text += 'layer { name: "next" type: "ReLU" bottom: "y" top: "y" }'
+    feed = {"data": np.zeros((1, 4, 8, 8), np.float32)}
+    cmodel.save(make_net(text, {}), tmp_path / "net.cmodel")
+    (result,) = run_jobs([job("net", tmp_path / "net.cmodel", feed, tmp_path)], tmp_path)
+    odd, after = result["left"]
+    assert (odd["key"], odd["cause"]) == ("odd", True)
+    assert why in odd["why"]
+    assert (after["key"], after["cause"]) == ("next", False)
+
+
+def test_an_input_that_is_too_large_counts_as_without_shape(tmp_path):
+    text = INPUT.replace("dim: 8", "dim: 1000000") + (
+        'layer { name: "relu" type: "ReLU" bottom: "data" top: "y" }'
+    )
+    cmodel.save(make_net(text, {}), tmp_path / "net.cmodel")
+    (result,) = run_jobs([job("net", tmp_path / "net.cmodel", {}, tmp_path)], tmp_path)
+    assert result["left"][0]["why"] == "its input data has no shape"
+
+
+def test_layers_for_training_are_left_out_of_the_run(tmp_path):
+    text = f"""{INPUT}
+        layer {{ name: "a" type: "ReLU" bottom: "data" top: "a" include {{ phase: TRAIN }} }}
+        layer {{ name: "b" type: "ReLU" bottom: "data" top: "b" include {{ phase: TEST }} }}
+        layer {{ name: "c" type: "ReLU" bottom: "data" top: "c" exclude {{ phase: TEST }} }}
+        layer {{ name: "d" type: "ReLU" bottom: "data" top: "d" include {{ stage: "x" }} }}
+        layer {{ name: "e" type: "ReLU" bottom: "data" top: "e" exclude {{ phase: TRAIN }} }}"""
+    feed = {"data": np.ones((1, 4, 8, 8), np.float32)}
+    cmodel.save(make_net(text, {}), tmp_path / "net.cmodel")
+    (result,) = run_jobs([job("net", tmp_path / "net.cmodel", feed, tmp_path)], tmp_path)
+    assert set(result["blobs"]) == {"data", "b", "e"}

@@ -4,9 +4,10 @@
 // rows are ordered by the mean place of their neighbours, and places are the least-squares ones
 // that keep their distance.
 
-export const BOX = { width: 172, head: 47, line: 20, gapX: 16, gapY: 30 };
+export const BOX = { width: 188, head: 47, line: 20, gapX: 16, gapY: 30 };
 const SLIM = 10; // what an edge that passes a row takes of it
 const SWEEPS = 12;
+const MAX_PLACES = 40000; // of boxes, and of rows that edges cross
 
 /**
  * Boxes and edges. A layer that works in place stands in the box of the layer that it changes.
@@ -38,9 +39,14 @@ export function buildGraph(layers) {
   return { boxes, edges: [...edges.values()] };
 }
 
-/** Places: { boxes: [{ x, y, width, height }] (x is the centre), edges: [[{ x, y }...]], width, height }. */
+/**
+ * Places: { boxes: [{ x, y, width, height }] (x is the centre), edges: [[{ x, y }...]],
+ * width, height }; undefined where there are too many to be drawn.
+ */
 export function placeGraph({ boxes, edges }) {
   const ranks = ranksOf(boxes.length, edges);
+  const crossed = edges.reduce((sum, [from, to]) => sum + ranks[to] - ranks[from], 0);
+  if (boxes.length + crossed > MAX_PLACES) return undefined;
   const rows = [];
   const nodes = boxes.map((box, i) => ({
     rank: ranks[i], width: BOX.width, height: BOX.head + BOX.line * (box.layers.length - 1), up: [], down: [],
@@ -64,7 +70,7 @@ export function placeGraph({ boxes, edges }) {
   const width = spread(rows);
   let y = 0;
   for (const row of rows) {
-    const height = Math.max(...row.map((node) => node.height));
+    const height = row.reduce((most, node) => Math.max(most, node.height), 0);
     for (const node of row) node.y = y;
     y += height + BOX.gapY;
     for (const node of row) node.bottom = y - BOX.gapY;
@@ -96,7 +102,7 @@ function ranksOf(count, edges) {
   for (let i = 0; i < count; i++) for (const to of outgoing[i]) ranks[to] = Math.max(ranks[to], ranks[i] + 1);
   const incoming = new Set(edges.map(([, to]) => to));
   for (let i = 0; i < count; i++) {
-    if (!incoming.has(i) && outgoing[i].length) ranks[i] = Math.min(...outgoing[i].map((to) => ranks[to])) - 1;
+    if (!incoming.has(i) && outgoing[i].length) ranks[i] = outgoing[i].reduce((least, to) => Math.min(least, ranks[to]), Infinity) - 1;
   }
   return ranks;
 }

@@ -12,6 +12,7 @@ import { statisticsOf } from "./statistics.mjs";
 const MAX_KEPT_WEIGHTS = 2 ** 27;
 const MAX_KEPT_OUTPUTS = 2 ** 25;
 const MAX_MAPS = 64;
+const MAX_SIDE = 4096; // of a picture, in pixels
 const MAX_MAP_SIDE = 96;
 const MEAN = ":mean";
 
@@ -39,7 +40,7 @@ export class Session {
     const run = {
       macs: this.#plan.macs,
       left: this.#plan.left,
-      tops: Object.fromEntries(this.#plan.tops),
+      tops: this.#plan.tops,
       why: undefined,
       input: undefined,
       size: undefined,
@@ -50,9 +51,13 @@ export class Session {
     else if (!scores) run.why = "no scores of classes come out of it";
     else {
       this.#input = { name, shape };
+      const size = sizeBeforeCrop(container.transform, container.tensor(MEAN), shape);
+      const sides = [size.height, size.width, shape[2], shape[3]];
+      if (sides.some((side) => side < 1 || side > MAX_SIDE)) {
+        run.why = "its input has a size that no picture should have";
+      }
       run.input = this.#input;
-      const mean = container.tensor(MEAN);
-      run.size = sizeBeforeCrop(container.transform, mean, shape);
+      run.size = size;
     }
     return run;
   }
@@ -117,7 +122,7 @@ export class Session {
   output(key) {
     const values = this.#outputs.get(key);
     const shape = this.#plan?.tops.get(key)?.[0];
-    if (!values || !shape) return undefined;
+    if (!values?.length || !shape) return undefined;
     if (shape.length !== 4 || shape[2] * shape[3] === 1) return { count: values.length, values: values.slice(0, 4096) };
     const [, channels, height, width] = shape;
     const step = Math.max(1, Math.ceil(Math.max(height, width) / MAX_MAP_SIDE));

@@ -4,7 +4,8 @@ const BINS = 60;
 const MAX_SAMPLE = 2 ** 20;
 const MAX_LEVELS = 256;
 const TAIL = 0.0005; // of the values, what may lie beyond either end of the histogram
-const SIDE = 224; // cells of a map
+const SIDE = 224; // cells of a map, or more across where it is low
+const MAX_ACROSS = 640;
 const MAX_FILTERS = 256;
 
 /** Facts of decoded values: count, zeros, extremes, moments, histogram, levels, map, filters. */
@@ -85,7 +86,7 @@ function mapOf(values, shape) {
   if (shape.length < 2 || !values.length) return undefined;
   const columns = values.length / rows;
   const height = Math.min(rows, SIDE);
-  const width = Math.min(columns, SIDE);
+  const width = Math.min(columns, MAX_ACROSS, Math.max(SIDE, Math.floor(SIDE ** 2 / height)));
   const [sums, magnitudes, filled, areas] = Array.from({ length: 4 }, () => new Float64Array(height * width));
   let zeros = 0;
   for (let r = 0, i = 0; r < rows; r++) {

@@ -29,9 +29,12 @@ COMMANDS = (
     "diff",
     "sensitivity",
     "sweep",
+    "recipe",
     "report",
+    "view",
     "verify",
     "doctor",
+    "completion",
 )
 INTERRUPTED = 130
 TERMINATED = 143
@@ -68,8 +71,19 @@ def build_parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.configure(command)
-        add_common_options(command)
+        for leaf in leaves(command):
+            add_common_options(leaf)
     return parser
+
+
+def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Yield the parsers that calls end in: the actions of a command, or the command itself."""
+    inner = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    if not inner:
+        yield parser
+    for action in inner:
+        for child in action.choices.values():
+            yield from leaves(child)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -18,6 +18,7 @@ EXAMPLES = "  cmodel doctor --json"
 PACKAGES = ("numpy", "scipy", "scikit-learn", "protobuf", "threadpoolctl", "rich")
 # What each extra brings: (extra, importable module).
 EXTRAS = (
+    ("completion", "shtab"),
     ("hdf5", "h5py"),
     ("images", "PIL"),
     ("onnx", "onnx"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cmodel.cli.options import (
     add_data_options,
+    add_math_option,
     add_model_options,
     add_transform_options,
     batch_of,
@@ -38,6 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_data_options(parser)
     add_transform_options(parser)
     parser.add_argument("--output", metavar="BLOB", help="blob of the scores")
+    add_math_option(parser)
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
@@ -46,7 +48,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     source = source_of(args, net)
     refuse_transform(args, source)
     with terminal.progress("evaluating") as update:
-        result = measure(args, net, transform_of(args, net), source, update, args.output)
+        result = measure(args, net, transform_of(args, net), source, update, args.output, args.math)
     facts = {
         "top1": result.top1,
         "top5": result.top5,
@@ -68,6 +70,7 @@ def measure(
     source: Source,
     update: Callable[[int, int, str], None],
     output: str | None = None,
+    math: str = "exact",
 ) -> Evaluation:
     """Evaluate `net` on the images of `source`, scores from the blob `output`."""
     from cmodel.engine import Engine
@@ -76,7 +79,7 @@ def measure(
 
     input_blob = one_blob(image_inputs(net), None, "input", "--input")
     scores = one_blob(score_blobs(net), output, "output", "--output")
-    engine = Engine(net)
+    engine = Engine(net, math=math)
     return evaluate(
         engine,
         source,

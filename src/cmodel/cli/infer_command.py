@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmodel.cli.options import (
+    add_math_option,
     add_model_options,
     add_transform_options,
     load_model,
@@ -43,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     arrays.add_argument("--input", action="append", default=[], metavar="BLOB=FILE.npy")
     arrays.add_argument("--blobs", metavar="all|a,b", help="blobs to write (default: the outputs)")
     arrays.add_argument("--out", metavar="DIR", help="folder for BLOB.npy, '/' as '__'")
+    add_math_option(parser)
     add_transform_options(parser)
 
 
@@ -66,7 +68,7 @@ def _run_images(args: argparse.Namespace, terminal: Terminal, net: Net) -> int:
     input_blob = one_blob(image_inputs(net), None, "input", "--input")
     outputs = net.outputs if args.output is None else _blobs_of(net)
     output_blob = one_blob(outputs, args.output, "blob", "--output")
-    engine = Engine(net)
+    engine = Engine(net, math=args.math)
     results: list[dict[str, Any]] = []
     lines = []
     for path in args.inputs:
@@ -159,7 +161,7 @@ def _run_arrays(args: argparse.Namespace, terminal: Terminal, net: Net) -> int:
     known = _refuse_unknown(net, feed, args.blobs)
     wanted: Any = args.blobs if args.blobs in (None, "all") else args.blobs.split(",")
     _refuse_one_file(known if wanted == "all" else wanted or net.outputs)
-    blobs = Engine(net).run(feed, blobs=wanted)
+    blobs = Engine(net, math=args.math).run(feed, blobs=wanted)
     folder = Path(args.out)
     try:
         folder.mkdir(parents=True, exist_ok=True)

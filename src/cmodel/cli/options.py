@@ -65,6 +65,22 @@ def natural(text: str) -> int:
     return value
 
 
+def more_than_none(text: str) -> float:
+    """Parse a positive number."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def more_than_one(text: str) -> float:
+    """Parse a number above 1."""
+    value = more_than_none(text)
+    if value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not more than 1")
+    return value
+
+
 def byte_size(text: str) -> int:
     """Parse a size such as 300KB, 1.5MB, 4GiB or plain bytes."""
     units = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "B": 1}
@@ -97,6 +113,16 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--weights", metavar="W", help="the weights of a prototxt: caffemodel, HDF5 or .net"
     )
     add_state_options(parser)
+
+
+def add_math_option(parser: argparse.ArgumentParser) -> None:
+    """Add the choice between exact and fast kernels."""
+    parser.add_argument(
+        "--math",
+        choices=["exact", "fast"],
+        default="exact",
+        help="fast allows algorithms with larger rounding errors, up to 1e-4 (default: exact)",
+    )
 
 
 def add_state_options(parser: argparse.ArgumentParser) -> None:

@@ -14,10 +14,13 @@ from cmodel.cli.options import (
     add_state_options,
     add_transform_options,
     byte_size,
+    more_than_none,
+    more_than_one,
     transform_of,
 )
 from cmodel.cli.pack_images import PackImages
 from cmodel.cli.terminal import Terminal, bytes_text, table
+from cmodel.cli.training import add_training_options, aimed, training_of
 from cmodel.errors import CheckFailed, DataError, WeightsError
 from cmodel.files import refuse_existing
 
@@ -31,7 +34,9 @@ EXAMPLES = """\
   cmodel pack deploy.prototxt net.caffemodel -o net.cmodel --data images.txt --max-loss 1.0
   cmodel pack deploy.prototxt net.caffemodel -o net.cmodel --preset deep-compression
   cmodel pack deploy.prototxt net.caffemodel -o net.cmodel --recipe my.toml \\
-      --scale 0.00390625 --data t10k-images-idx3-ubyte.gz"""
+      --scale 0.00390625 --data t10k-images-idx3-ubyte.gz
+  cmodel pack deploy.prototxt net.caffemodel -o net.cmodel --preset smallest --ratio 200 \\
+      --train train-images-idx3-ubyte.gz --scale 0.00390625 --data t10k-images-idx3-ubyte.gz"""
 
 LATE = "weights"
 
@@ -103,6 +108,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="folder to keep them in (default: WEIGHTS.cmodel-cache), at most 1 GiB",
     )
     cache.add_argument("--no-cache", action="store_true", help="keep none, and use none")
+    add_training_options(parser)
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
@@ -119,7 +125,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     recipe = (
         resolve_recipe(stated)
         if stated
-        else automatic.default_recipe(bool(args.data or args.calib))
+        else automatic.default_recipe(bool(args.data or args.calib), bool(args.train))
     )
     net = load_model(args, terminal)
     _refuse_unfilled(net, args.allow_missing)
@@ -130,7 +136,11 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     if args.class_names:
         net.labels = read_lines(args.class_names)
     check_fit(net)
-    images = PackImages(args, net, transform, _goal(args, net, stated is None))
+    training = training_of(args, net, transform)
+    goal = _goal(args, net, stated is None and training is None)
+    if training is not None and goal is not None:
+        recipe, goal = aimed(recipe, goal), None
+    images = PackImages(args, net, transform, goal)
     found = None
     with terminal.progress("compressing") as update:
 
@@ -139,7 +149,15 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
 
         calibration = images.calibration(_cache(args, terminal))
         if images.goal is None or calibration is None:
-            packed = apply_recipe(net, recipe, data=calibration, seed=args.seed, on_progress=tell)
+            packed = apply_recipe(
+                net,
+                recipe,
+                data=calibration,
+                train=training,
+                seed=args.seed,
+                threads=args.threads,
+                on_progress=tell,
+            )
         else:
             found = search(
                 net,
@@ -230,22 +248,6 @@ def read_lines(path: str) -> tuple[str, ...]:
         return tuple(Path(path).read_text("utf-8").splitlines())
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read the class names: {error}", where=path) from error
-
-
-def more_than_none(text: str) -> float:
-    """Parse a positive number."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
-
-
-def more_than_one(text: str) -> float:
-    """Parse a number above 1."""
-    value = more_than_none(text)
-    if value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not more than 1")
-    return value
 
 
 def _facts(net: Net, stored: Any, recipe: str, comparison: Comparison | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from cmodel.compress.pipeline import Progress, apply_recipe, check_finite
 from cmodel.compress.recipe import (
     DEFAULT_PRESET,
     Recipe,
+    Step,
     load_preset,
     load_recipe,
     parse_recipe,
@@ -33,9 +34,12 @@ from cmodel.compress.registry import (
     Task,
     find_method,
     method,
+    method_names,
     rewrite,
 )
+from cmodel.compress.selectors import Target
 from cmodel.compress.statistics import Calibration, Statistics
+from cmodel.compress.training import Lesson, Training
 
 __all__ = [
     "DEFAULT_PRESET",
@@ -46,6 +50,7 @@ __all__ = [
     "Found",
     "Goal",
     "Judge",
+    "Lesson",
     "MeanChoice",
     "Method",
     "Outcome",
@@ -57,7 +62,10 @@ __all__ = [
     "Rewritten",
     "Sensitivity",
     "Statistics",
+    "Step",
+    "Target",
     "Task",
+    "Training",
     "Trial",
     "apply_recipe",
     "check_finite",
@@ -68,6 +76,7 @@ __all__ = [
     "load_preset",
     "load_recipe",
     "method",
+    "method_names",
     "parse_recipe",
     "parts_of",
     "preset_names",

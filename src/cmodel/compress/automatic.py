@@ -14,12 +14,15 @@ from cmodel.compress.budget import Found, Goal, search
 from cmodel.compress.judge import Judge
 from cmodel.compress.pipeline import Images, Progress, apply_recipe
 from cmodel.compress.recipe import DEFAULT_PRESET, Recipe, load_preset, resolve_recipe
+from cmodel.compress.training import Training
 from cmodel.data import IntArray, split
 from cmodel.errors import CheckFailed, UsageError
 from cmodel.net import Net
 
 # What is used where there are images to calibrate on.
 CALIBRATED_PRESET = "rdo"
+# What is used where there are images to train on.
+TRAINED_PRESET = "smallest"
 # The target where there are images and none is stated, in points.
 DEFAULT_LOSS = 0.5
 # Shares of the images. A size needs no images to decide by, so that all but the report's calibrate.
@@ -75,8 +78,10 @@ def parts_of(
     return Parts(first, second, third)
 
 
-def default_recipe(calibrated: bool) -> Recipe:
+def default_recipe(calibrated: bool, trained: bool = False) -> Recipe:
     """Return the recipe that is used where none is stated."""
+    if trained:
+        return load_preset(TRAINED_PRESET)
     return load_preset(CALIBRATED_PRESET if calibrated else DEFAULT_PRESET)
 
 
@@ -86,6 +91,7 @@ def compress(
     *,
     data: Images | None = None,
     labels: IntArray | None = None,
+    train: Training | None = None,
     size: int | None = None,
     max_loss: float | None = None,
     max_kl: float | None = None,
@@ -110,6 +116,7 @@ def compress(
         a target, an iterable of such batches. Labels are never needed to calibrate.
     labels : int64 (N,), for a `max_loss` in points of accuracy; without them it is in points of
         agreement with the net's own answers.
+    train : labelled images for steps that train; not together with a target.
     size : bytes that the file has at most.
     max_loss, max_kl : points of accuracy lost, or mean KL(original || result) in nats, at most. Two
         thirds of the images decide (one to calibrate, one to select); the rest is left untouched.
@@ -127,8 +134,16 @@ def compress(
     stated = default_recipe(data is not None) if recipe is None else resolve_recipe(recipe)
     if size is None and max_loss is None and max_kl is None:
         return apply_recipe(
-            net, stated, data=data, seed=seed, threads=threads, on_progress=on_progress
+            net,
+            stated,
+            data=data,
+            train=train,
+            seed=seed,
+            threads=threads,
+            on_progress=on_progress,
         )
+    if train is not None:
+        raise UsageError("a target is not searched for with steps that train")
     goal = Goal(size, max_loss, max_kl)
     if not isinstance(data, np.ndarray):
         raise UsageError("a target needs images: data, one array (N, C, H, W)")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from cmodel.compress.statistics import Calibration
 from cmodel.compress.vectors import cluster_blocks, code_type, decoded
@@ -129,11 +128,12 @@ class _Judge:
 
 def _candidates(mean: FloatArray, unit: float) -> Iterator[tuple[int, Form]]:
     """Yield codings with their bytes; `unit` is the step that STEPS count in."""
+    # Slow to import, and few nets have a mean image.
+    from scipy.ndimage import gaussian_filter
+
     forms: list[Form] = [_constants(mean)]
     for width in WIDTHS:
-        smooth = ndimage.gaussian_filter(
-            mean.astype(np.float64), (0.0, width, width), mode="nearest"
-        )
+        smooth = gaussian_filter(mean.astype(np.float64), (0.0, width, width), mode="nearest")
         for step in STEPS:
             grid = _grid(smooth, step * unit)
             if grid is not None:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from cmodel.blas import limit_threads
 from cmodel.compress.recipe import DEFAULT_PRESET, Recipe, Step, resolve_recipe
 from cmodel.compress.registry import Facts, Method, Rewrite, RewriteTask, Task
-from cmodel.compress.selectors import Target, matches_any, targets_of
+from cmodel.compress.selection import select_ahead
+from cmodel.compress.selectors import Target
 from cmodel.compress.sensitivity import Fisher, fisher_once
 from cmodel.compress.statistics import (
     MAX_BYTES,
@@ -24,9 +25,10 @@ from cmodel.compress.statistics import (
     gather,
     gather_once,
 )
-from cmodel.errors import RecipeError, UsageError, WeightsError, did_you_mean
+from cmodel.compress.training import Training, pace_of
+from cmodel.errors import RecipeError, UsageError, WeightsError
 from cmodel.net import Net
-from cmodel.tensors import Form, size_of, stored_floats
+from cmodel.tensors import Form, stored_floats
 from cmodel.threads import thread_count
 
 Images = NDArray[np.floating] | Iterable[NDArray[np.float32]]
@@ -46,6 +48,7 @@ def apply_recipe(
     recipe: str | os.PathLike[str] | Recipe = DEFAULT_PRESET,
     *,
     data: Images | Calibration | None = None,
+    train: Training | None = None,
     seed: int = 0,
     threads: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -62,6 +65,8 @@ def apply_recipe(
     data : images to calibrate on, as they are fed to the net's first input: float32 (N, C, H, W),
         or an iterable of such batches; or a Calibration of them. Only some methods need
         them; labels are never needed.
+    train : labelled images that steps which train use, and what else they need to know. Without
+        `data` some of them calibrate.
     threads : most threads of what runs in parallel; None means all cores of the process.
 
     Raises
@@ -78,11 +83,12 @@ def apply_recipe(
         check_finite(net)
     run = _Run(
         net.copy(),
-        _calibration(net, data),
+        _calibration(net, data, train, seed),
         seed,
         threads or thread_count(),
         on_progress,
         net,
+        train,
     )
     run.steps(recipe.steps)
     result = run.net
@@ -97,7 +103,11 @@ def apply_recipe(
     return result
 
 
-def _calibration(net: Net, data: Images | Calibration | None) -> Calibration | None:
+def _calibration(
+    net: Net, data: Images | Calibration | None, train: Training | None, seed: int
+) -> Calibration | None:
+    some = None if train is None else train.some(net, seed)
+    data = some if data is None else data
     if data is None or isinstance(data, Calibration):
         return data
     return Calibration(net, data)
@@ -113,21 +123,27 @@ class _Run:
     threads: int
     on_progress: Callable[[Progress], None] | None
     reference: Net
+    training: Training | None = None
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     information: dict[str, Fisher] = field(default_factory=dict)
     done: int = 0
     total: int = 0
+    pace: float = 1.0
 
     def steps(self, steps: Sequence[Step]) -> None:
         """Apply the steps."""
-        for step in steps:
-            # What every parameter would need is known before anything is computed.
-            self._check_data(step, step.method.make_options(step.options))
+        options = [step.method.make_options(step.options) for step in steps]
+        # What every parameter would need is known before anything is computed, labels first.
+        for labels in (True, False):
+            for step, own in zip(steps, options, strict=True):
+                if labels == ("labels" in step.method.needs(own)):
+                    self._check_data(step, own)
+        self.pace = pace_of(options, self.training)
         chosen: list[list[Target]] = []
         for number, step in enumerate(steps):
             if not chosen:
                 # The layers after a rewrite are known when it is done, all others now.
-                chosen = _select_ahead(self.net, steps[number:])
+                chosen = select_ahead(self.net, steps[number:])
                 later = len(steps) - number - len(chosen)
                 self.total = self.done + sum(len(targets) for targets in chosen) + later
                 self._judge(steps[number:], chosen)
@@ -183,6 +199,8 @@ class _Run:
             self.calibration,
             self.reference,
             self.threads,
+            self.training.lesson(number, self.seed, self.pace) if self.training else None,
+            lambda words: self._tell(f"{rewrite.name}: {words}"),
         )
         rewritten = rewrite.run(task)
         self.net = rewritten.net
@@ -268,7 +286,14 @@ class _Run:
         return step.method.needs(options)
 
     def _check_data(self, step: Step, options: Any) -> None:
-        if self.calibration is None and step.method.needs(options):
+        needs = step.method.needs(options)
+        if self.training is None and "labels" in needs:
+            raise RecipeError(
+                f"`{step.method.name}` needs labelled images to train on",
+                where=step.where,
+                hint="give some with `--train SOURCE`, or compress(..., train=Training(...))",
+            )
+        if self.calibration is None and needs - {"labels"}:
             raise RecipeError(
                 f"`{step.method.name}` needs images to calibrate on",
                 where=step.where,
@@ -289,58 +314,6 @@ class _Run:
     def _tell(self, what: str) -> None:
         if self.on_progress is not None:
             self.on_progress(Progress(self.done, self.total, what))
-
-
-def _select_ahead(net: Net, steps: Sequence[Step]) -> list[list[Target]]:
-    """Select for each step up to the first that changes the layers, itself included."""
-    chosen = []
-    for step in steps:
-        chosen.append(_select(net, step))
-        if isinstance(step.method, Rewrite):
-            break
-    return chosen
-
-
-def _select(net: Net, step: Step) -> list[Target]:
-    every = list(targets_of(net))
-    sizes = {t.name: size_of(net.parameters.shape(t.name)) for t in every}
-    targets = [t for t in every if step.selector.matches(t, sizes[t.name])]
-    if not targets and not step.optional:
-        raise _nothing_selected(step, every)
-    _check_overrides(step, every)
-    return targets
-
-
-def _nothing_selected(step: Step, every: list[Target]) -> RecipeError:
-    selector = step.selector
-    stated = [
-        f"select.{key} = {', '.join(value) if isinstance(value, tuple) else value}"
-        for key, value in vars(selector).items()
-        if value and value != 1
-    ]
-    names = list(dict.fromkeys(target.layer.key for target in every))
-    hint = None
-    for pattern in selector.name:
-        hint = hint or did_you_mean(pattern, names)
-    return RecipeError(
-        f"`{step.method.name}` matches no parameter",
-        where=f"{step.where}: {'; '.join(stated)}",
-        notes=[f"layers with parameters: {', '.join(names) or 'none'}"],
-        hint=hint or "`cmodel inspect` lists every layer",
-    )
-
-
-def _check_overrides(step: Step, every: list[Target]) -> None:
-    """Refuse an override by name that matches no layer: it would silently do nothing."""
-    names = list(dict.fromkeys(target.layer.key for target in every))
-    for pattern in step.by_name:
-        if not any(matches_any(name, (pattern,)) for name in names):
-            raise RecipeError(
-                f"the options for `{pattern}` match no layer",
-                where=step.where,
-                notes=[f"layers with parameters: {', '.join(names)}"],
-                hint=did_you_mean(pattern, names),
-            )
 
 
 def check_finite(net: Net) -> None:

@@ -76,12 +76,12 @@ def preset_names() -> list[str]:
     )
 
 
-def load_preset(name: str) -> Recipe:
-    """Return the preset of this name.
+def preset_text(name: str) -> str:
+    """Return the TOML text of a preset.
 
     Raises
     ------
-    RecipeError : there is none.
+    RecipeError : there is none of this name.
     """
     known = preset_names()
     if name not in known:
@@ -90,8 +90,17 @@ def load_preset(name: str) -> Recipe:
             notes=[f"presets: {', '.join(known)}"],
             hint=did_you_mean(name, known),
         )
-    text = (resources.files("cmodel.compress") / "presets" / f"{name}.toml").read_text("utf-8")
-    return parse_recipe(text, f"preset {name}")
+    return (resources.files("cmodel.compress") / "presets" / f"{name}.toml").read_text("utf-8")
+
+
+def load_preset(name: str) -> Recipe:
+    """Return the preset of this name.
+
+    Raises
+    ------
+    RecipeError : there is none.
+    """
+    return parse_recipe(preset_text(name), f"preset {name}")
 
 
 def load_recipe(path: str | Path) -> Recipe:

@@ -26,6 +26,7 @@ import numpy as np
 
 from cmodel.compress.selectors import Target
 from cmodel.compress.statistics import Calibration, Statistics
+from cmodel.compress.training import Lesson
 from cmodel.errors import RecipeError, did_you_mean
 from cmodel.net import Layer, Net
 from cmodel.tensors import Form
@@ -33,7 +34,8 @@ from cmodel.tensors import Form
 OptionsT = TypeVar("OptionsT")
 Facts = Mapping[str, Any]
 # What a step asks of the calibration data: "gram", and "cross", "sensitivity" or "fisher"
-# (`Statistics`); for a rewrite also "images": the data as such.
+# (`Statistics`); for a rewrite also "images": the data as such, and "labels": labelled images to
+# train on.
 Needs = frozenset[str]
 NOTHING: Needs = frozenset()
 GRAM: Needs = frozenset({"gram"})
@@ -41,6 +43,7 @@ GRAM_AND_CROSS: Needs = frozenset({"gram", "cross"})
 IMAGES: Needs = frozenset({"images"})
 GRAM_AND_SENSITIVITY: Needs = frozenset({"gram", "sensitivity"})
 GRAM_AND_FISHER: Needs = frozenset({"gram", "sensitivity", "fisher"})
+LABELS: Needs = frozenset({"labels"})
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ class RewriteTask(Generic[OptionsT]):
     options, statistics : by parameter name; statistics only for those whose options need them.
     calibration : the images, where there are any.
     reference : the net as it was before the first step.
+    training : what to train on, where there is anything.
+    tell : called with words on how far it is.
     """
 
     net: Net
@@ -96,6 +101,15 @@ class RewriteTask(Generic[OptionsT]):
     calibration: Calibration | None = None
     reference: Net | None = None
     threads: int = 1
+    training: Lesson | None = None
+    tell: Callable[[str], None] = lambda words: None
+
+    @property
+    def lesson(self) -> Lesson:
+        """What to train on, for a rewrite that declares that it needs labels."""
+        if self.training is None:
+            raise AssertionError("a rewrite that needs labels came without")
+        return self.training
 
     @property
     def images(self) -> Calibration:
@@ -171,7 +185,7 @@ class Rewrite(Entry):
     run: Callable[[RewriteTask[Any]], Rewritten]
 
 
-# Where each method lives: one line for each. A package above this one may add its own.
+# Where each method lives: one line for each. It is imported when a recipe first names it.
 MODULES = {
     "cast.half": "cmodel.compress.methods.cast_half",
     "correct.batchnorm": "cmodel.compress.methods.correct_batchnorm",
@@ -200,6 +214,11 @@ MODULES = {
     "quantize.side": "cmodel.compress.methods.quantize_side",
     "quantize.stochastic": "cmodel.compress.methods.quantize_stochastic",
     "quantize.uniform": "cmodel.compress.methods.quantize_uniform",
+    "retrain": "cmodel.finetune.steps.retrain",
+    "retrain.prune": "cmodel.finetune.steps.prune",
+    "retrain.quantize": "cmodel.finetune.steps.quantize",
+    "retrain.student": "cmodel.finetune.steps.student",
+    "retrain.surgery": "cmodel.finetune.steps.surgery",
 }
 _entries: dict[str, Method | Rewrite] = {}
 
@@ -260,8 +279,13 @@ def find_method(name: str) -> Method | Rewrite:
     if name not in MODULES:
         raise RecipeError(
             f"there is no method `{name}`",
-            notes=[f"methods: {', '.join(sorted(MODULES))}"],
-            hint=did_you_mean(name, MODULES),
+            notes=[f"methods: {', '.join(method_names())}"],
+            hint=did_you_mean(name, method_names()),
         )
     import_module(MODULES[name])
     return _entries[name]
+
+
+def method_names() -> list[str]:
+    """Return the names of all methods, sorted."""
+    return sorted(MODULES)

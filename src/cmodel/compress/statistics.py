@@ -7,6 +7,7 @@ the (input channels / G, kernel height, kernel width) values under the kernel, i
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,8 @@ Doubles = NDArray[np.float64]
 MAX_BYTES = 2 << 30
 # Most bytes of results that are kept for a net that comes again.
 MAX_KEPT = 1 << 30
+# Most images of a comparison with another net.
+MAX_COMPARED = 256
 _ACTIVATION_BYTES = 256 << 20
 _MAX_BATCH = 64
 # Largest entries of a product in float32 that has lost nothing to the ends of its range.
@@ -129,16 +132,21 @@ class Calibration:
             self._digest = found.digest()
         return self._cache.get((self._digest, digest_of(net), *map(str.encode, key)), compute)
 
-    def batches(self, size: int) -> Iterator[Array]:
-        """Yield batches of at most `size` images, float32."""
+    def batches(self, size: int, most: int | None = None) -> Iterator[Array]:
+        """Yield batches of at most `size` images, float32; of the first `most` images, if given."""
+        left = sys.maxsize if most is None else most
         for given in self._data:
             array = np.asarray(given)
             self._check(array)
+            array = array[:left]
+            left -= len(array)
             for start in range(0, len(array), size):
                 batch = np.ascontiguousarray(array[start : start + size], np.float32)
                 if not np.isfinite(batch).all():
                     raise DataError("the calibration data holds values that are not finite")
                 yield batch
+            if not left:
+                break
 
     def _check(self, array: NDArray[np.generic]) -> None:
         if array.dtype.kind not in "fiub":
@@ -192,7 +200,8 @@ def gather(
 ) -> dict[str, Statistics]:
     """Run the net over the images once; return statistics by parameter name.
 
-    reference : the net that `Statistics.cross` compares with.
+    reference : the net that `Statistics.cross` compares with. Only the first MAX_COMPARED images
+        are run then: each parameter takes a pass of its own through two nets.
 
     Raises
     ------
@@ -213,7 +222,8 @@ def gather(
     shapes = infer_shapes(walk, {calibration.blob: (1, *calibration.shape)})
     engine = Engine(walk, threads)
     other = None if reference is None else Engine(unfolded(reference), threads)
-    for number, batch in enumerate(calibration.batches(_batch_size(shapes))):
+    most = None if reference is None else MAX_COMPARED
+    for number, batch in enumerate(calibration.batches(_batch_size(shapes), most)):
         feed = {calibration.blob: batch}
         blobs = engine.run(feed, wanted)
         others = blobs if other is None else other.run(feed, wanted)

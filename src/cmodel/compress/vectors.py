@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 
 from cmodel.blas import limit_threads
 from cmodel.compress.values import nearest_divisor
@@ -97,13 +95,17 @@ def cluster(
     out over the threads, one at a time each: these do not wait for each other, and the results do
     not depend on their number.
     """
+    # Slow to import, and most methods do without. Before the limits: these hold what is loaded.
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
     seeds = rng.integers(1 << 31, size=len(sets)).tolist()
 
     def one(i: int) -> tuple[FloatArray, Codes]:
         start = None if starts is None else starts[i]
         # In the thread that works: OpenMP's count is its own.
         with limit_threads(threads if alone else 1):
-            return _cluster(sets[i](), k, iterations, seeds[i], start)
+            return _cluster(KMeans, sets[i](), k, iterations, seeds[i], start)
 
     alone = len(sets) == 1
     with warnings.catch_warnings():
@@ -116,12 +118,12 @@ def cluster(
 
 
 def _cluster(
-    points: FloatArray, k: int, iterations: int, seed: int, start: FloatArray | None
+    make: Any, points: FloatArray, k: int, iterations: int, seed: int, start: FloatArray | None
 ) -> tuple[FloatArray, Codes]:
     if not _more_distinct(points, k):
         words, codes = np.unique(points + np.float32(0), axis=0, return_inverse=True)
         return words, codes.reshape(-1).astype(code_type(len(words)))
-    model = KMeans(
+    model = make(
         k if start is None else len(start),
         init="random" if start is None else start,
         n_init=1,

@@ -2,6 +2,7 @@
 
 from cmodel.data.arrays import read_npy
 from cmodel.data.batching import Inputs, batches
+from cmodel.data.labelled import Labelled
 from cmodel.data.options import (
     DataLayer,
     MeanLoader,
@@ -22,6 +23,7 @@ __all__ = [
     "IntArray",
     "Item",
     "Items",
+    "Labelled",
     "MeanLoader",
     "Source",
     "batches",

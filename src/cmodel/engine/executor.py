@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from cmodel.engine.plan import Plan
 
 Array = NDArray[np.float32]
-MATH = ("exact",)
+MATH = ("exact", "fast")
 
 
 @dataclass
@@ -48,7 +49,8 @@ class Engine:
     ----------
     net : the network, its parameters in any tensor form.
     threads : how many threads share the work; None means all cores that the process may use.
-    math : "exact": no algorithm that changes the error of the results for speed.
+    math : "exact": no algorithm that changes the error of the results for speed. "fast": layers
+        may use Winograd's filtering; errors stay below 1e-4 of a blob's largest magnitude.
 
     Raises
     ------
@@ -69,6 +71,7 @@ class Engine:
         from cmodel.engine.plan import Plan
 
         self.net = net
+        self._inputs = net.inputs
         self.threads = threads
         self.math = math
         self._factory_of = registry.factory_of
@@ -82,7 +85,7 @@ class Engine:
     @property
     def inputs(self) -> dict[str, Shape | None]:
         """Blobs that can be fed, with their declared shapes."""
-        return self.net.inputs
+        return dict(self._inputs)
 
     @property
     def outputs(self) -> list[str]:
@@ -116,7 +119,7 @@ class Engine:
         arrays = {name: self._array(name, value) for name, value in feed.items()}
         shapes = {name: array.shape for name, array in arrays.items()}
         wanted = blobs if blobs is None or isinstance(blobs, str) else tuple(blobs)
-        with self._lock, np.errstate(all="ignore"), limit_threads(1):
+        with self._lock, np.errstate(all="ignore"):
             key = (shapes, wanted)
             if self._key != key:
                 # The old buffers go before the new ones come.
@@ -162,9 +165,12 @@ class Engine:
             self._plan_stage(stage, shapes, fed)
             stage.shapes = shapes
         if stage.plan is not None:
-            values.update(stage.plan.run({name: values[name] for name in section.inputs}))
+            # Taking hold of BLAS costs as much time as a small layer.
+            with limit_threads(1) if stage.plan.multiplies else nullcontext():
+                values.update(stage.plan.run({name: values[name] for name in section.inputs}))
         if section.last is not None and stage.closing is not None:
-            tops = stage.closing.compute([values[name] for name in section.last.bottoms])
+            with limit_threads(1):
+                tops = stage.closing.compute([values[name] for name in section.last.bottoms])
             values.update(zip(section.last.tops, tops, strict=True))
 
     def _plan_stage(
@@ -182,7 +188,10 @@ class Engine:
             self._check_parameters(layer, shapes.parameters[layer.key] or [], fed)
             if layer.key not in self._ops:
                 forms = [self.net.parameters[name] for name in layer.parameters]
-                self._ops[layer.key] = factory(layer, forms)
+                op = factory(layer, forms)
+                if isinstance(op, Op):
+                    op.fast = self.math == "fast"
+                self._ops[layer.key] = op
         ops = {layer.key: self._ops[layer.key] for layer in layers}
         if section.layers:
             static = {key: op for key, op in ops.items() if isinstance(op, Op)}
@@ -192,7 +201,7 @@ class Engine:
             stage.closing = None if isinstance(op, Op) else op
 
     def _array(self, name: str, value: ArrayLike) -> Array:
-        inputs = self.net.inputs
+        inputs = self._inputs
         if name not in inputs:
             raise NetError(
                 f"the net has no input blob `{name}`",

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, prod
 
 import numpy as np
 
-from cmodel.engine.ops.op import Alias, Array, Kernel, Op
-from cmodel.engine.ops.relu import ReLU
+from cmodel.engine.ops.op import Alias, Array, Kernel, Op, SpaceKernel
 from cmodel.engine.sections import Section
 from cmodel.errors import LimitError
 from cmodel.net import Shape, Shapes
@@ -101,24 +100,36 @@ def _last_uses(graph: _Graph, wanted: Sequence[int]) -> list[float]:
 
 
 def _fuse(graph: _Graph, wanted: Sequence[int]) -> None:
-    """Let operations take over the ReLU that is the only reader of their top."""
+    """Let operations take over those that follow them and are the only readers of their top."""
     readers: dict[int, list[_Node]] = {}
     for node in graph.nodes:
         for value in node.bottoms:
             readers.setdefault(value, []).append(node)
     kept = set(wanted)
-    fused: list[_Node] = []
+    fused: set[int] = set()
+    there = set(graph.inputs.values())
     for node in graph.nodes:
-        if len(node.tops) != 1 or node.tops[0] in kept:
-            continue
-        following = readers.get(node.tops[0], [])
-        if len(following) != 1 or not isinstance(following[0].op, ReLU):
-            continue
-        op = node.op.rectified(following[0].op.slope)
-        if op is not None:
-            node.op, node.tops = op, following[0].tops
-            fused.append(following[0])
-    graph.nodes = [node for node in graph.nodes if not any(node is other for other in fused)]
+        if id(node) not in fused:
+            while (following := _only_reader(node, readers, kept)) is not None:
+                others = [value for value in following.bottoms if value != node.tops[0]]
+                op = node.op.followed(following.op) if there.issuperset(others) else None
+                if op is None:
+                    break
+                fused.add(id(following))
+                node.op, node.tops = op, following.tops
+                node.bottoms = [*node.bottoms, *others]
+        there.update(node.tops)
+    graph.nodes = [node for node in graph.nodes if id(node) not in fused]
+
+
+def _only_reader(
+    node: _Node, readers: Mapping[int, Sequence[_Node]], kept: Collection[int]
+) -> _Node | None:
+    if len(node.tops) != 1 or node.tops[0] in kept:
+        return None
+    found = readers.get(node.tops[0], [])
+    one = len(found) == 1 and len(found[0].tops) == 1
+    return found[0] if one else None
 
 
 class _Allocator:
@@ -201,7 +212,10 @@ def _check_memory(needed: int) -> None:
 
 
 class Plan:
-    """Kernels and buffers of one section, for one set of shapes of its inputs."""
+    """Kernels and buffers of one section, for one set of shapes of its inputs.
+
+    multiplies : a kernel may call BLAS, whose threads are to be held at one meanwhile.
+    """
 
     def __init__(
         self,
@@ -229,6 +243,7 @@ class Plan:
                 self._arrays.append(None)
                 if place.source is not None:
                     self._fed.append((value, place.source, shape))
+        kept = [node for node in graph.nodes if not node.op.aliases]
         self._steps = [
             _Step(
                 node.op.bind(
@@ -239,12 +254,21 @@ class Plan:
                 node.bottoms,
                 node.tops,
             )
-            for node in graph.nodes
-            if not node.op.aliases
+            for node in kept
         ]
         # Not touched yet, so it takes no memory before the check.
         scratch = sum(getattr(step.kernel, "scratch_bytes", 0) for step in self._steps)
-        _check_memory(4 * sum(sizes) + scratch)
+        sharing = [step.kernel for step in self._steps if isinstance(step.kernel, SpaceKernel)]
+        space = max((kernel.space for kernel in sharing), default=0)
+        _check_memory(4 * (sum(sizes) + space) + scratch)
+        shared = _allocate(space)
+        for kernel in sharing:
+            kernel.attach(shared)
+
+        self.multiplies = any(
+            node.op.multiplies and not isinstance(step.kernel, SpaceKernel)
+            for node, step in zip(kept, self._steps, strict=True)
+        )
 
     @property
     def buffer_bytes(self) -> int:

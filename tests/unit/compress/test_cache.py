@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import numpy as np
 import pytest
 from tests.unit.compress.nets import CONV, filled, images
 
-from cmodel.compress import Cache, Calibration, apply_recipe, pipeline, statistics
+from cmodel.compress import Cache, Calibration, apply_recipe, statistics
 from cmodel.compress.recipe import load_preset
 
+SENSITIVITY = sys.modules["cmodel.compress.sensitivity"]
 SHAPES = {"a/0 gram": (2, 3, 3), "b": (400,), "empty": (0, 2)}
 
 
@@ -131,7 +133,7 @@ class TestRuns:
         x = images(filled(CONV))
         first = self.packed(cache, x)
         assert first == self.packed(None, x)
-        for module, name in ((statistics, "gather"), (pipeline, "output_sensitivities")):
+        for module, name in ((statistics, "gather"), (SENSITIVITY, "fisher_information")):
             monkeypatch.setattr(module, name, lambda *_, **__: never())
         monkeypatch.setattr("cmodel.compress.responses.Engine", lambda *_: never())
         assert self.packed(cache, x) == first

@@ -9,7 +9,7 @@ from tests.unit.compress.test_structured import WIDE, silenced
 
 from cmodel.compress import compress, parse_recipe
 from cmodel.net import infer_shapes
-from cmodel.tensors import Dense, Sparse
+from cmodel.tensors import Dense, Linear, Sparse
 
 PLAIN = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
@@ -112,7 +112,7 @@ def test_a_layer_keeps_a_filter():
     assert distance(run(new, x), run(net, x)) < 1e-5
 
 
-def test_sparse_forms_stay_sparse_and_quantized_ones_whole():
+def test_sparse_forms_stay_sparse_and_quantized_ones_quantized():
     net, x = filled(PLAIN), images(filled(PLAIN))
     cleared(net, "fc1/0", 0, [0, 3])
     values = net.parameters["fc1/0"].to_dense()
@@ -125,7 +125,8 @@ def test_sparse_forms_stay_sparse_and_quantized_ones_whole():
     assert distance(run(new, x), run(net, x)) < 1e-5
     steps = '[[step]]\nmethod = "quantize.linear"\n[[step]]\nmethod = "prune.dead"'
     kept = compress(net.copy(), parse_recipe(steps.replace("linear", "uniform"), "r"))
-    assert kept.parameters.shape("fc1/0") == (7, 80)
+    assert kept.parameters.shape("fc1/0") == (5, 80)
+    assert not isinstance(kept.parameters["fc1/0"], Dense)
 
 
 def test_the_preset_drops_what_is_dead_and_keeps_zeros():
@@ -138,3 +139,51 @@ def test_the_preset_drops_what_is_dead_and_keeps_zeros():
     assert new.parameters.shape("a/0")[0] == 5
     assert not new.parameters["fc1/0"].to_dense()[weights == 0].any()
     assert distance(run(new, x), run(net, x)) < 0.1
+
+
+NET = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
+layer { name: "a" type: "Convolution" bottom: "data" top: "a" convolution_param { num_output: 8 kernel_size: 3 } }
+layer { name: "relu" type: "ReLU" bottom: "a" top: "a" }
+layer { name: "b" type: "Convolution" bottom: "a" top: "b" convolution_param { num_output: 6 kernel_size: 3 } }
+layer { name: "pool" type: "Pooling" bottom: "b" top: "pool" pooling_param { kernel_size: 2 stride: 2 } }
+layer { name: "c" type: "InnerProduct" bottom: "pool" top: "c" inner_product_param { num_output: 10 } }
+layer { name: "d" type: "InnerProduct" bottom: "c" top: "d" inner_product_param { num_output: 4 } }
+"""
+
+
+def silent():
+    net = filled(NET)
+    # Silent: two filters and their biases. Unread: one filter, three units.
+    cleared(net, "a/0", 0, [1, 4])
+    cleared(net, "a/1", 0, [1, 4])
+    cleared(net, "b/0", 1, [6])
+    cleared(net, "d/0", 1, [0, 5, 9])
+    return net
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse", "codebook", "linear"])
+def test_outputs_stay_whatever_the_form(form):
+    steps = {
+        "dense": [],
+        "sparse": [("prune.magnitude", "density = 0.99")],
+        "codebook": [("prune.magnitude", "density = 0.99"), ("quantize.kmeans", "k = 9")],
+        "linear": [("quantize.linear", 'bits = 6\ngranularity = "tensor"')],
+    }[form]
+    net = silent()
+    for step in steps:
+        net = apply(net, *step)
+    out = apply(net, "prune.dead")
+    assert out.parameters.shape("a/0") == (5, 3, 3, 3)
+    assert out.parameters.shape("b/0") == (6, 5, 3, 3)
+    assert out.parameters.shape("c/0")[0] == 7
+    assert out.parameters.shape("d/0") == (4, 7)
+    x = images(net, 5)
+    assert np.allclose(run(net, x), run(out, x), rtol=1e-5, atol=1e-6)
+    assert type(out.parameters["a/0"]) is type(net.parameters["a/0"])
+
+
+def test_grids_of_several_groups_are_left():
+    rows = apply(silent(), "quantize.linear", "bits = 6")
+    assert isinstance(rows.parameters["a/0"], Linear)
+    assert apply(rows, "prune.dead").parameters.shape("a/0")[0] == 8

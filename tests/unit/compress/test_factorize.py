@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from tests.unit.compress.nets import CONV, apply, distance, filled, images, run
 
 from cmodel.compress import compress, parse_recipe
+from cmodel.compress.biclustering import balanced, biclustered
+from cmodel.compress.decompositions import tucker
 from cmodel.compress.methods import factorize_svd
 from cmodel.errors import RecipeError
 from cmodel.net import infer_shapes
@@ -279,6 +283,7 @@ CHAINS = {
     "tucker": ["conv_in", "conv_core", "conv_out"],
     "cp": ["conv_in", "conv_v", "conv_h", "conv_out"],
     "monochromatic": ["conv_mix", "conv_mono"],
+    "biclustered": ["conv_in", "conv_core", "conv_out"],
 }
 
 
@@ -296,6 +301,8 @@ def conv(scheme: str, options: str, net=None, **more):
         ("cp", "rank = 90\niterations = 1000"),
         ("spatial", "rank = 18\nweighted = true\ndamp = 1e-6"),
         ("tucker", "rank = 10\nweighted = true\ndamp = 1e-6"),
+        ("biclustered", "rank = 5\nrank_in = 3"),
+        ("biclustered", "rank = 10\nclusters = 1"),
     ],
 )
 def test_chains_of_full_rank_leave_the_outputs(scheme, options):
@@ -320,7 +327,68 @@ def test_filters_of_one_colour_are_found_exactly():
     assert form.positions.size == 150
 
 
-@pytest.mark.parametrize("scheme", CHAINS)
+def test_channels_and_filters_that_belong_together_are_found():
+    # Each pair of clusters is of rank 1: an input vector, a kernel, an output vector.
+    net, x = filled(SQUARE), images(filled(SQUARE))
+    rng = np.random.default_rng(3)
+    inward, outward = rng.permutation(6) % 2, rng.permutation(10) % 2
+    weights = np.zeros((10, 6, 3, 5))
+    for taken in range(2):
+        for given in range(2):
+            out = 1 + rng.uniform(-0.1, 0.1, 10)
+            into = 1 + rng.uniform(-0.1, 0.1, 6)
+            kernel = rng.normal(size=(3, 5))
+            block = np.einsum(
+                "n,c,yx->ncyx", out * (outward == given), into * (inward == taken), kernel
+            )
+            weights += block
+    net.parameters["conv/0"] = Dense(weights.astype(np.float32))
+    new = conv("biclustered", "rank = 1", net)
+    assert distance(run(new, x), run(net, x)) < 1e-5
+    # Every channel is read, and every filter written, for each cluster of the other side.
+    sizes = [new.parameters[f"conv_{name}/0"].positions.size for name in ("in", "out")]
+    assert sizes == [2 * 6, 2 * 10]
+    assert new.layer("conv_core").param.convolution_param.group == 4
+
+
+@pytest.mark.parametrize("clusters", [1, 2, 3])
+def test_pairs_of_clusters_are_low_rank_approximations_of_their_own(clusters):
+    weights = np.random.default_rng(0).normal(size=(11, 7, 3, 2))
+    rng = np.random.default_rng(1)
+    chain = biclustered(weights, clusters, (2, 2), 1, 50, rng)
+    rng = np.random.default_rng(1)
+    inward = balanced(weights.swapaxes(0, 1).reshape(7, -1), clusters, 50, rng)
+    outward = balanced(weights.reshape(11, -1), clusters, 50, rng)
+    for numbers in (inward, outward):
+        sizes = np.bincount(numbers, minlength=clusters)
+        assert sizes.max() - sizes.min() <= 1
+    stated = np.zeros_like(weights)
+    for taken in range(clusters):
+        for given in range(clusters):
+            place = np.ix_(outward == given, inward == taken)
+            stated[place] = tucker(weights[place], (2, 2), None, None, 50).approximation()
+    assert np.allclose(chain.approximation(), stated, atol=1e-12)
+
+
+def test_balanced_clusters_share_points_out_at_the_least_cost():
+    points = np.random.default_rng(2).normal(size=(6, 3))
+    found = balanced(points, 2, 100, np.random.default_rng(0))
+    centres = np.stack([points[found == i].mean(axis=0) for i in range(2)])
+    cost = ((points[:, None] - centres) ** 2).sum(axis=2)
+    every = [sum(cost[i, int(i in first)] for i in range(6)) for first in combinations(range(6), 3)]
+    assert cost[np.arange(6), found].sum() == pytest.approx(min(every))
+
+
+def test_more_rank_of_pairs_is_closer():
+    errors = []
+    for rank in (1, 2, 3, 5):
+        facts = conv("biclustered", f"rank = {rank}").notes["facts"]["conv/0"]["factorize.conv"]
+        errors.append(facts["error"])
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 1e-6 < errors[-2] < errors[0] < 1
+
+
+@pytest.mark.parametrize("scheme", [scheme for scheme in CHAINS if scheme != "biclustered"])
 def test_more_rank_is_closer(scheme):
     errors = []
     for rank in (1, 3, 6):
@@ -332,10 +400,10 @@ def test_more_rank_is_closer(scheme):
     assert 0 < errors[-1] < errors[0] < 1
 
 
-@pytest.mark.parametrize("scheme", ["spatial", "tucker", "cp"])
+@pytest.mark.parametrize("scheme", ["spatial", "tucker", "cp", "biclustered"])
 def test_the_weights_that_a_ratio_allows(scheme):
     new = conv(scheme, "ratio = 0.6")
-    size = sum(np.prod(new.parameters.shape(f"{name}/0")) for name in CHAINS[scheme])
+    size = sum(np.count_nonzero(new.parameters[f"{name}/0"].to_dense()) for name in CHAINS[scheme])
     assert 0.35 * 900 < size <= 0.6 * 900
 
 
@@ -381,6 +449,10 @@ def test_chains_of_all_zero_and_constant_weights(scheme):
         ("rank = 2\nratio = 0.5", "exclude each other"),
         ('scheme = "cp"\nenergy = 0.5', "energy is for"),
         ('scheme = "monochromatic"', "takes rank"),
+        ('scheme = "biclustered"\nweighted = true', "no weighting"),
+        ('scheme = "biclustered"\nclusters = 7', "7 clusters of the 6 channels"),
+        ('scheme = "biclustered"\nrank = 6', "beyond the 5"),
+        ("clusters = 2", "clusters go with"),
         ('scheme = "svd"', "scheme is one of"),
     ],
 )

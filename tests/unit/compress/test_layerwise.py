@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -41,7 +43,9 @@ def test_running_from_a_layer_on_is_running_the_whole_net(text):
     ]
     for entry in found:
         expected, packed = direct(net, x, entry.layer, entry.step, labels)
-        assert entry.comparison == expected
+        # What is fused depends on where a run starts: the last bits differ.
+        assert entry.comparison.kl == pytest.approx(expected.kl, rel=1e-4)
+        assert replace(entry.comparison, kl=0.0) == replace(expected, kl=0.0)
         assert entry.comparison.kl > 0
         name = f"{entry.layer}/0"
         assert entry.bytes == size_of_form(packed.parameters[name])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from tests.nets import toy_net
@@ -124,6 +127,24 @@ def test_constant_and_one_element_tensors_are_one_centroid(values):
 def test_minus_zero_becomes_plus_zero():
     form = run("quantize.kmeans", np.full((2, 2), -0.0), k=2)
     assert (form.to_dense().view(np.uint32) == 0).all()
+
+
+def test_unused_centroids_go_and_indices_are_renumbered_block_by_block():
+    # Two clusters, the second of which comes only after more than a block of indices.
+    values = np.zeros((2, 50_000), np.float32)
+    values[1, 40_000:] = 1
+    values[1, -5:] = np.float32(0.99)
+    form = run("quantize.kmeans", values, k=300)
+    assert isinstance(form, Codebook)
+    assert form.indices.dtype == np.uint8
+    assert form.entries == len(np.unique(form.indices)) == form.indices.max() + 1
+    assert np.abs(form.to_dense() - values).max() < 1e-3
+
+
+def test_methods_are_known_without_the_libraries_that_few_of_them_need():
+    code = "import sys, cmodel.compress; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert not {"sklearn", "scipy.ndimage", "scipy.stats"} & set(found.stdout.split())
 
 
 def test_kmeans_on_the_values_of_a_sparse_tensor():

@@ -7,8 +7,11 @@ import pytest
 from tests.nets import make_net
 from tests.unit.compress.nets import CONV, apply, distance, filled, images, run
 
-from cmodel.compress import Task, find_method
+import cmodel
+from cmodel.compress import Task, compress, find_method
+from cmodel.compress.methods.quantize_kmeans import weighted_lloyd
 from cmodel.compress.methods.quantize_uniform import entropy
+from cmodel.compress.recipe import recipe_of
 from cmodel.errors import RecipeError
 from cmodel.tensors import Codebook, Dense, Form, Hashed, Linear, Product, Sparse
 
@@ -400,3 +403,44 @@ def test_what_does_not_divide_is_named(name, shape, options, match):
 def test_options_out_of_range_are_named(name, options, match):
     with pytest.raises(RecipeError, match=match):
         find_method(name).make_options(options)
+
+
+def test_weighted_k_means_minimises_the_weighted_error():
+    rng = np.random.default_rng(0)
+    ordered = np.sort(rng.normal(size=400)).astype(np.float32)
+    importance = rng.exponential(size=400).astype(np.float32)
+    start = np.linspace(ordered[0], ordered[-1], 6, dtype=np.float32)
+    found, rounds = weighted_lloyd(ordered, importance, start, 200)
+    assert 1 < rounds < 200
+    nearest = np.abs(ordered[:, None] - found).argmin(axis=1)
+    for i in range(6):
+        part = nearest == i
+        assert found[i] == pytest.approx(np.average(ordered[part], weights=importance[part]), 1e-5)
+    # What nothing counts of does not move.
+    still, _ = weighted_lloyd(ordered, importance * (ordered < 0), start, 200)
+    assert still[-1] == start[-1]
+
+
+def test_weighted_k_means_spends_its_centroids_where_errors_count():
+    net, x = filled(CONV), images(filled(CONV))
+    judged = {}
+    for weighted in (False, True):
+        step = {"method": "quantize.kmeans", "k": 4, "weighted": weighted}
+        packed = compress(net, recipe_of({"step": [step]}, "r"), data=x)
+        feed = {"data": x}
+        output = net.outputs[0]
+        before, after = (cmodel.Engine(n).run(feed, [output])[output] for n in (net, packed))
+        judged[weighted] = float(np.square(after - before).mean())
+    assert judged[True] < judged[False]
+
+
+def test_weighted_k_means_names_what_it_cannot_weigh():
+    net = filled(CONV)
+    steps = [
+        {"method": "prune.block", "select": {"name": "conv1"}, "height": 4, "width": 1},
+        {"method": "quantize.kmeans", "k": 4, "weighted": True},
+    ]
+    with pytest.raises(RecipeError, match="not single weights"):
+        compress(net, recipe_of({"step": steps}, "r"), data=images(net))
+    with pytest.raises(RecipeError, match="exact"):
+        recipe_of({"step": [{**steps[1], "init": "exact"}]}, "r")

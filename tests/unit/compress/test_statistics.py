@@ -144,6 +144,16 @@ def test_cross_moments_compare_with_the_net_before():
     assert np.allclose(entry.cross, entry.gram / 2)
 
 
+def test_a_comparison_takes_the_first_images_only(monkeypatch):
+    net, x = filled(CONV), images(filled(CONV))
+    monkeypatch.setattr("cmodel.compress.statistics.MAX_COMPARED", 3)
+    parts = [x[:2], x[2:]]
+    entry = gather(net, ["conv2/0"], Calibration(net, parts), reference=net)["conv2/0"]
+    alone = gather(net, ["conv2/0"], Calibration(net, x[:3]))["conv2/0"]
+    assert entry.count == alone.count
+    assert np.allclose(entry.gram, alone.gram)
+
+
 @pytest.mark.parametrize(
     ("data", "match"),
     [

@@ -26,14 +26,19 @@ def hold(net, feed, tolerance=TOLERANCE):
     assert found.keys() == expected.keys()
     for name, values in expected.items():
         assert found[name].shape == values.shape
-        finite = np.isfinite(values)
-        largest = np.abs(values[finite]).max(initial=1e-3)
-        np.testing.assert_allclose(
-            found[name], values, rtol=0, atol=tolerance * largest, equal_nan=True, err_msg=name
-        )
+        close(name, found[name], values, tolerance)
         assert found[name].tobytes() == threaded[name].tobytes(), name
+    # Layers that are fused into others because nobody asks for their tops round differently.
     for name, values in outputs.items():
-        assert values.tobytes() == found[name].tobytes(), name
+        close(name, values, expected[name], tolerance)
+
+
+def close(name, found, expected, tolerance):
+    finite = np.isfinite(expected)
+    largest = np.abs(expected[finite]).max(initial=1e-3)
+    np.testing.assert_allclose(
+        found, expected, rtol=0, atol=tolerance * largest, equal_nan=True, err_msg=name
+    )
 
 
 def values(shape, seed):
@@ -453,7 +458,8 @@ def test_random_graphs(make_net, data, seed):
     hold(net, {"x": x}, tolerance=1e-4)
     everything = Engine(net).run({"x": x}, blobs="all")
     for name in blobs:
-        assert Engine(net).run({"x": x}, blobs=[name])[name].tobytes() == everything[name].tobytes()
+        alone = Engine(net).run({"x": x}, blobs=[name])[name]
+        close(name, alone, everything[name], 1e-4)
 
 
 def test_reference_has_every_operation():

@@ -51,7 +51,8 @@ def test_errors_and_where_they_part(x):
     assert found.parts == "fc"
     one, two = (Engine(net).run({"data": x}, "fc")["fc"].astype(float) for net in (a, b))
     blob = blobs(found)["fc"]
-    assert blob.relative == pytest.approx(np.linalg.norm(two - one) / np.linalg.norm(one), rel=1e-6)
+    # What is fused depends on the blobs that are asked for: the last bits differ.
+    assert blob.relative == pytest.approx(np.linalg.norm(two - one) / np.linalg.norm(one), rel=1e-5)
     cosine = (one * two).sum() / np.linalg.norm(one) / np.linalg.norm(two)
     assert blob.cosine == pytest.approx(cosine, rel=1e-6)
     assert difference(a, b, x, threshold=1e9).parts is None

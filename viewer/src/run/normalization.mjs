@@ -14,14 +14,12 @@ export function lrn(layer, [shape]) {
     const sums = new Float64Array(area);
     for (let image = 0; image < images; image++) {
       const base = image * channels * area;
-      const add = (c, sign) => {
-        if (c < 0 || c >= channels) return;
-        for (let i = 0, at = base + c * area; i < area; i++, at++) sums[i] += sign * x[at] * x[at];
-      };
       for (let c = 0; c < channels; c++) {
         // Summed anew: a running sum would not forget large values exactly.
         sums.fill(0);
-        for (let n = c - half; n <= c + half; n++) add(n, 1);
+        for (let n = Math.max(c - half, 0); n <= Math.min(c + half, channels - 1); n++) {
+          for (let i = 0, at = base + n * area; i < area; i++, at++) sums[i] += x[at] * x[at];
+        }
         for (let i = 0, at = base + c * area; i < area; i++, at++) {
           y[at] = x[at] * (p.k + (p.alpha / p.local_size) * sums[i]) ** -p.beta;
         }

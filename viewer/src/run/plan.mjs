@@ -11,6 +11,7 @@ const VARINT = 0;
 const INCLUDE = 8;
 const EXCLUDE = 9;
 const TEST = 1;
+const MAX_CLASSES = 2 ** 16;
 
 /** The layers that Caffe would run at test time, by their `include` and `exclude` rules. */
 export function layersAtTest(network) {
@@ -80,9 +81,12 @@ export function forOneImage(inputs) {
 export function makePlan(container, inputShapes) {
   const layers = layersAtTest(container.network);
   const inputs = inputsOf(container.network, layers);
-  const blobs = new Map(inputShapes);
+  const blobs = new Map();
   const plan = { steps: [], shapes: new Map(), tops: new Map(), left: [], outputs: [], macs: 0 };
   const budget = new Budget();
+  for (const [name, shape] of inputShapes) {
+    if (fits(budget, shape)) blobs.set(name, shape);
+  }
   const made = new Map(); // blob -> the layer that made it last, where nothing has used it yet
   for (const layer of layers) {
     if (layer.type === "Input") {
@@ -116,12 +120,25 @@ export function makePlan(container, inputShapes) {
       // A TypeError: fields that do not fit the layer at all, such as a Crop without a second input.
       const why = error instanceof RunError ? error.message : "its fields do not fit together";
       plan.left.push({ key: layer.key, type: layer.type, why, cause: missing === undefined });
-      for (const name of layer.tops) blobs.delete(name);
+      for (const name of layer.tops) {
+        blobs.delete(name);
+        made.delete(name);
+      }
     }
   }
   plan.shapes = blobs;
   plan.outputs = [...made].map(([name, layer]) => ({ name, type: layer.type, shape: blobs.get(name) }));
   return plan;
+}
+
+function fits(budget, shape) {
+  try {
+    budget.take(shape);
+    return true;
+  } catch (error) {
+    if (!(error instanceof RunError)) throw error;
+    return false; // as if it had no shape
+  }
 }
 
 /**
@@ -152,7 +169,7 @@ export function runPlan(plan, feeds, weightsOf, onLayer = () => {}) {
 export function scoresOf(plan) {
   const vectors = plan.outputs.filter(({ shape }) => {
     const classes = shape.slice(1).reduce((a, b) => a * b, 1);
-    return shape.length >= 2 && classes > 1 && Math.max(...shape.slice(1)) === classes;
+    return shape.length >= 2 && classes > 1 && classes <= MAX_CLASSES && Math.max(...shape.slice(1)) === classes;
   });
   const found = vectors.findLast(({ type }) => type === "Softmax") ?? vectors.at(-1);
   if (!found) return undefined;

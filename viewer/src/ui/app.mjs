@@ -12,9 +12,9 @@ import { tryView } from "./try-view.mjs";
 const SIGNATURE = [0x89, 0x43, 0x4d, 0x44, 0x0d, 0x0a, 0x1a, 0x0a];
 
 const ADVICE = {
-  "bad-signature": "Make a .cmodel of a Caffe network with `cmodel pack`.",
+  "bad-signature": "Make a .cmodel of a Caffe network with “cmodel pack”.",
   "bad-version": "It was written by another version of cmodel than this page is of.",
-  "checksum": "Bytes have changed since it was written; get the file anew. `cmodel unpack --salvage` saves what is undamaged.",
+  "checksum": "Bytes have changed since it was written; get the file anew. “cmodel unpack --salvage” saves what is undamaged.",
   "truncated": "It may not have been copied to its end.",
   "trailing-data": "Something was added to its end.",
   "limit-memory": "It would take more memory than a browser should give it.",
@@ -153,9 +153,10 @@ class App {
       })),
       ...facts.layers,
     ];
-    const bytesOf = (box) => box.layers.reduce((sum, { index }) => sum
-      + facts.tensors.reduce((all, tensor) => all + (tensor.layer === index ? tensor.bytes : 0), 0), 0);
-    const topsOf = (key) => facts.run.tops[key]
+    const bytesByLayer = new Map();
+    for (const { layer, bytes } of facts.tensors) bytesByLayer.set(layer, (bytesByLayer.get(layer) ?? 0) + bytes);
+    const bytesOf = (box) => box.layers.reduce((sum, { index }) => sum + (bytesByLayer.get(index) ?? 0), 0);
+    const topsOf = (key) => facts.run.tops.get(key)
       ?? facts.bareInputs.filter((input) => input.name === key && input.shape).map(({ shape }) => [1, ...shape.slice(1)]);
     const graph = graphView({ layers, bytesOf, topsOf, onChoose: show });
     const chooseLayer = (layer) => {

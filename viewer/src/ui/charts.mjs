@@ -59,7 +59,7 @@ function bars({ counts }) {
 
 function stems(levels, x) {
   const top = Math.max(...levels.map(({ n }) => n));
-  const dots = levels.length <= 48;
+  const dot = levels.length <= 48 ? 3.2 : levels.length <= 128 ? 1.8 : 0;
   return levels.map(({ v, n }) => {
     const at = x(v).toFixed(2);
     const y = 5 + (HEIGHT - 5) * (1 - n / top);
@@ -67,13 +67,13 @@ function stems(levels, x) {
       "g", { class: "centroid" },
       s("title", {}, `${numberText(v)}: ${plural(n, "weight")}`),
       s("line", { x1: at, x2: at, y1: HEIGHT, y2: y.toFixed(2) }),
-      dots && s("circle", { cx: at, cy: y.toFixed(2), r: 3.2 }),
+      dot > 0 && s("circle", { cx: at, cy: y.toFixed(2), r: dot }),
     );
   });
 }
 
 const SHOWS = {
-  weights: "Each weight: blue is below zero, orange above; the paler, the smaller",
+  weights: "Each weight: blue is below zero, orange above; the fainter, the smaller",
   density: "Share of weights that are kept in each cell; blue cells are mostly below zero, orange ones above",
   magnitude: "Mean magnitude in each cell; blue cells are mostly below zero, orange ones above",
 };

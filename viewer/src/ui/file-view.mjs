@@ -8,19 +8,28 @@ import { bitsText } from "./layer-view.mjs";
 const KIND_NAMES = {
   indices: "indices and integers", positions: "positions", floats: "floats", codebooks: "codebooks", scales: "scales",
 };
+const MAX_ROWS = 1000;
 const SIDE = "manifest, notes, headers";
 
 /** Bars of bytes by layer; `choose(layer)` is called where one is clicked. */
 export function bytesView(facts, choose) {
-  const rows = facts.layers
-    .map((layer) => ({ layer, tensors: facts.tensors.filter((tensor) => tensor.layer === layer.index) }))
-    .filter(({ tensors }) => tensors.length)
-    .map(({ layer, tensors }) => row(layer.name, tensors, () => choose(layer), layer.type));
+  const byLayer = new Map();
+  for (const tensor of facts.tensors.filter(({ mean: isMean }) => !isMean)) {
+    if (!byLayer.has(tensor.layer)) byLayer.set(tensor.layer, []);
+    byLayer.get(tensor.layer).push(tensor);
+  }
+  const rows = [...byLayer].slice(0, MAX_ROWS).map(([index, tensors]) => {
+    const layer = facts.layers[index];
+    return row(layer.name, tensors, () => choose(layer), layer.type);
+  });
+  if (byLayer.size > MAX_ROWS) {
+    rows.push(row(`${plural(byLayer.size - MAX_ROWS, "more layer")}`, [...byLayer.values()].slice(MAX_ROWS).flat()));
+  }
   const mean = facts.tensors.filter((tensor) => tensor.mean);
   if (mean.length) rows.push(row("mean image", mean));
   const side = facts.size - facts.tensorBytes;
   rows.push({ name: SIDE, bytes: side, side: true });
-  const most = Math.max(...rows.map(({ bytes }) => bytes), 1);
+  const most = rows.reduce((top, { bytes }) => Math.max(top, bytes), 1);
   const used = KINDS.filter((kind) => facts.tensors.some(({ kinds }) => kinds[kind]));
   return [
     h("ul", { class: "legend" }, used.map((kind) => h("li", {}, h("span", { class: `swatch ${kind}` }), KIND_NAMES[kind])),

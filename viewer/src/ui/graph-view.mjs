@@ -27,12 +27,12 @@ function familyOf(type) {
 export function graphView({ layers, bytesOf, topsOf, onChoose }) {
   const graph = buildGraph(layers);
   const boxes = graph.boxes.map(({ layers: indices }) => ({ layers: indices.map((i) => layers[i]) }));
-  if (layers.length > MAX_LAYERS) {
-    const text = `The network has ${plural(layers.length, "layer")}; a graph is drawn of up to ${MAX_LAYERS}.`;
+  const places = layers.length > MAX_LAYERS ? undefined : placeGraph(graph);
+  if (!places) {
+    const text = `The network has ${plural(layers.length, "layer")} and ${plural(graph.edges.length, "edge")}, too many for a graph.`;
     return { element: h("p", { class: "note" }, text), boxes, choose: () => {} };
   }
-  const places = placeGraph(graph);
-  const most = Math.max(...boxes.map((box) => bytesOf(box)), 1);
+  const most = boxes.reduce((top, box) => Math.max(top, bytesOf(box)), 1);
   const views = boxes.map((box, i) => boxView(box, places.boxes[i], bytesOf(box) / most, topsOf, bytesOf(box)));
   const [width, height] = [places.width + 2 * MARGIN, places.height + 2 * MARGIN];
   const svg = s(

@@ -21,23 +21,36 @@ function oneLayer(model, layer, first) {
     !layer.runs && h("p", { class: "note" }, "Only for training: its rules leave it out of a run."),
     left && h("p", { class: "warn" }, `The live run leaves it out: ${left.why}.`),
     facts([
-      ["output", run.tops[layer.key]?.map((shape) => shape && shapeText(shape)).filter(Boolean).join(", ")],
+      ["output", run.tops.get(layer.key)?.map((shape) => shape && shapeText(shape)).filter(Boolean).join(", ")],
       ["settings", layer.settings.map(([name, value]) => `${name} ${value}`).join(" · ")],
       ["from", first && layer.bottoms.length ? layer.bottoms.join(", ") : undefined],
     ]),
-    layer.parameters.map((name) => tensorView(model, name, layer)),
     h("div", { class: "given", "data-key": layer.key }),
+    layer.parameters.map((name, k) => tensorView(model, name, layer, k)),
   );
 }
 
-function tensorView(model, name, layer) {
+// What the blobs of a layer are, in their order.
+const BLOBS = [
+  [/^BatchNorm$/, ["mean", "variance", "factor of both"]],
+  [/^Scale$/, ["factors", "bias"]],
+  [/^PReLU$/, ["slopes"]],
+  [/^Bias$/, ["bias"]],
+  [/conv|^InnerProduct$|^Embed$/i, ["weights", "bias"]],
+];
+
+function blobName(type, k) {
+  return BLOBS.find(([pattern]) => pattern.test(type))?.[1][k] ?? `blob ${k}`;
+}
+
+function tensorView(model, name, layer, k) {
   const tensor = model.tensors.get(name);
   const result = model.results.get(name);
   const shared = tensor.layer !== layer.index;
   const statistics = result?.statistics;
   return h(
     "div", { class: "tensor" },
-    h("h4", {}, `blob ${name.slice(name.lastIndexOf("/") + 1)}`, h("span", { class: "soft" }, shapeText(tensor.shape)), check(result)),
+    h("h4", {}, blobName(layer.type, k), h("span", { class: "soft" }, shapeText(tensor.shape)), check(result)),
     shared && h("p", { class: "note" }, `It is that of ${model.facts.layers[tensor.layer].name}, stored once.`),
     facts([
       ["stored as", tensor.form],
@@ -49,10 +62,14 @@ function tensorView(model, name, layer) {
     statistics && tensor.elements > 1 && h(
       "div", { class: "pictures" },
       histogram(statistics),
-      statistics.filters && filterTiles(statistics.filters),
-      statistics.map && statistics.map.rows > 1 && statistics.map.columns > 1 && weightMap(statistics.map),
+      // Filters that look at pixels say more as pictures than as rows of a matrix.
+      statistics.filters ? filterTiles(statistics.filters) : isMatrix(statistics.map) && weightMap(statistics.map),
     ),
   );
+}
+
+function isMatrix(map) {
+  return map && map.rows > 1 && map.columns > 1;
 }
 
 export function bitsText({ bytes, elements }) {

@@ -106,9 +106,9 @@ export function tryView(facts, run, onRun) {
       "div", { class: "try-left" }, board,
       h(
         "div", { class: "buttons" },
-        h("button", { type: "button", onclick: () => chooser.click() }, "Choose a picture…"),
+        h("button", { type: "button", onclick: () => chooser.click() }, "Open picture…"),
         h("button", { type: "button", onclick: clear }, "Clear"),
-        h("button", { type: "button", onclick: invert }, "Swap black and white"),
+        h("button", { type: "button", onclick: invert, title: "Swap black and white" }, "Invert"),
         chooser,
       ),
     ),
@@ -218,7 +218,7 @@ function drawInput(canvas, input, [, channels, height, width], transform) {
 
 function answerView({ scores, ms }, { scores: { probabilities } }, labels) {
   const order = Array.from(scores.keys()).sort((a, b) => scores[b] - scores[a]).slice(0, BEST);
-  const [top, bottom] = [scores[order[0]], Math.min(...scores)];
+  const [top, bottom] = [scores[order[0]], scores.reduce((a, b) => Math.min(a, b))];
   const time = ms < 100 ? `${Math.max(ms, 0.1).toFixed(1)} ms` : `${(ms / 1000).toFixed(2)} s`;
   return h(
     "div", {},

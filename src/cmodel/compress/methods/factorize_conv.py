@@ -12,6 +12,10 @@
 - "monochromatic": E. Denton et al., "Exploiting Linear Structure Within Convolutional Networks for
   Efficient Evaluation", 2014, section 3.3.1: the input colours are mixed to `rank` new ones, each
   filter sees one of them: W_f ~ c_k(f) s_fᵀ, with the colours clustered over the filters.
+- "biclustered": Denton et al. 2014, section 3.3.2: input channels and filters are put into clusters
+  of equal size, and each pair of clusters has a low-rank chain of its own, here Tucker-2: 1 x 1
+  from one cluster, kh x kw in groups, 1 x 1 to one cluster. The clusters are those of Euclidean
+  k-means, where the paper's distance is one to subspaces.
 
 With `weighted` the last convolution is fitted by least squares to the responses over the
 calibration images (Denton 2014, section 3.1: the data covariance distance).
@@ -25,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from cmodel.compress.biclustering import biclustered
 from cmodel.compress.decompositions import Chain, cp, monochromatic, spatial, tucker
 from cmodel.compress.matrix import Doubles, damped
 from cmodel.compress.options import check_bool, check_choice, check_int, check_number
@@ -46,16 +51,19 @@ from cmodel.net import Layer
 from cmodel.net.shapes.windows import convolution_window
 from cmodel.tensors import Dense, Form, Sparse
 
-SCHEMES = ("spatial", "tucker", "cp", "monochromatic")
+SCHEMES = ("spatial", "tucker", "cp", "monochromatic", "biclustered")
+CLUSTERS = 2
 
 
 @dataclass(frozen=True)
 class Options:
     """Which chain, and how thin: by `rank`, `energy` or `ratio`; ratio = 0.5 where none is given.
 
-    scheme : "spatial", "tucker", "cp" or "monochromatic" (by `rank` only).
-    rank : channels between the convolutions; for "tucker" those towards the output.
-    rank_in : for "tucker" the channels towards the input; as many as `rank` where left out.
+    scheme : "spatial", "tucker", "cp", "monochromatic" (by `rank` only) or "biclustered".
+    rank : channels between the convolutions; for "tucker" those towards the output, for
+        "biclustered" those of each pair of clusters.
+    rank_in : for these two the channels towards the input; as many as `rank` where left out.
+    clusters : for "biclustered" their number on either side; 2 where left out.
     energy : for "spatial" and "tucker", the fraction of the sum of squares that is kept (in each
         of tucker's two modes).
     ratio : fraction of the weights that the chain may have.
@@ -67,6 +75,7 @@ class Options:
     scheme: str = "spatial"
     rank: int | None = None
     rank_in: int | None = None
+    clusters: int | None = None
     energy: float | None = None
     ratio: float | None = None
     weighted: bool = False
@@ -78,7 +87,7 @@ class Options:
         given = [name for name in ("rank", "energy", "ratio") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} exclude each other")
-        for name in ("rank", "rank_in"):
+        for name in ("rank", "rank_in", "clusters"):
             if getattr(self, name) is not None:
                 check_int(name, getattr(self, name), 1, 1 << 20)
         for name in ("energy", "ratio"):
@@ -87,12 +96,17 @@ class Options:
         check_bool("weighted", self.weighted)
         check_int("iterations", self.iterations, 1, 100000)
         check_number("damp", self.damp, 0, 1)
-        if self.rank_in is not None and (self.scheme != "tucker" or self.rank is None):
-            raise ValueError('rank_in goes with scheme = "tucker" and rank')
+        by_sides = self.scheme in ("tucker", "biclustered")
+        if self.rank_in is not None and not (by_sides and self.rank is not None):
+            raise ValueError('rank_in goes with scheme = "tucker" or "biclustered", and rank')
+        if self.clusters is not None and self.scheme != "biclustered":
+            raise ValueError('clusters go with scheme = "biclustered"')
         if self.energy is not None and self.scheme not in ("spatial", "tucker"):
             raise ValueError(f'energy is for "spatial" and "tucker", not "{self.scheme}"')
         if self.scheme == "monochromatic" and (self.rank is None or self.weighted):
             raise ValueError('"monochromatic" takes rank, the number of colours, and no weighting')
+        if self.scheme == "biclustered" and self.weighted:
+            raise ValueError('"biclustered" takes no weighting: it would fill the last convolution')
 
 
 def _needs(options: Options) -> Needs:
@@ -135,15 +149,23 @@ def _check(target: Target, shape: tuple[int, ...], options: Options) -> None:
             hint="exclude it, or use `factorize.svd`, which keeps groups",
         )
     outputs, channels, height, width = shape
+    clusters = (options.clusters or CLUSTERS) if options.scheme == "biclustered" else 1
+    if clusters > min(outputs, channels):
+        raise RecipeError(
+            f"{clusters} clusters of the {channels} channels and {outputs} outputs of "
+            f"`{target.name}`",
+            hint="fewer clusters, or exclude it",
+        )
     limit = {
         "spatial": min(channels * height, outputs * width),
         "tucker": outputs,
         "cp": outputs * channels * height * width // max(shape),
         "monochromatic": outputs,
+        "biclustered": outputs // clusters,
     }[options.scheme]
     for name, value, most in (
         ("rank", options.rank, limit),
-        ("rank_in", options.rank_in, channels),
+        ("rank_in", options.rank_in, channels // clusters),
     ):
         if value is not None and value > most:
             raise RecipeError(f"{name} {value} is beyond the {most} of `{target.name}`")
@@ -161,6 +183,12 @@ def _chain(weights: Doubles, options: Options, rng: np.random.Generator) -> Chai
                 rank_in = min(rank, weights.shape[1])
             ranks = None if rank is None or rank_in is None else (rank, rank_in)
             return tucker(weights, ranks, options.energy, ratio, options.iterations)
+        case "biclustered":
+            clusters = options.clusters or CLUSTERS
+            pair = None
+            if rank is not None:
+                pair = rank, options.rank_in or min(rank, weights.shape[1] // clusters)
+            return biclustered(weights, clusters, pair, ratio or 1, options.iterations, rng)
         case "cp":
             if rank is None:
                 rank = max(int((ratio or 0.5) * weights.size / sum(weights.shape)), 1)

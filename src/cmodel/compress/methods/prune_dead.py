@@ -9,18 +9,18 @@ the same up to rounding.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmodel.compress.channels import Channels, Numbers, Use, channels_of, shrink, taking
+from cmodel.compress.channels import Channels, Numbers, Use, channels_of, shrink
 from cmodel.compress.registry import Facts, RewriteTask, Rewritten, rewrite
 from cmodel.compress.selectors import WEIGHT_TYPES
 from cmodel.compress.surgery import form_of
 from cmodel.engine import Engine
 from cmodel.net import Layer, Net, unfolded
-from cmodel.tensors import Dense, Form, Sparse
+from cmodel.tensors import Codebook, Dense, FloatArray, Form, Linear, Sparse
 
 Doubles = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -44,7 +44,7 @@ class _Read:
 def prune_dead(task: RewriteTask[Options]) -> Rewritten:
     """Remove the dead channels that the selected layers make, until there is none.
 
-    Those of quantized and of block-sparse parameters stay.
+    Those of parameters in blocks, in groups of grids or codebooks, and in vector codes stay.
     """
     net, names = task.net, {target.name for target in task.targets if target.blob == 0}
     before = {name: net.parameters.shape(name) for name in sorted(names)}
@@ -65,7 +65,7 @@ def _prune(net: Net, names: set[str]) -> bool:
     reads = _reads(net, channels)
     candidates = _roots(channels, filters)
     for use in channels.uses:
-        if not _is_plain(form_of(net, use.parameter)) or (
+        if not _can_be_cut(form_of(net, use.parameter)) or (
             use.filters and use.parameter not in names
         ):
             candidates -= set(channels.roots(use.numbers).tolist())
@@ -81,8 +81,48 @@ def _prune(net: Net, names: set[str]) -> bool:
     removed = dead - read
     removed |= _folded(net, dead - removed, reads)
     if removed:
-        shrink(net, channels, removed, taking("prune.dead"))
+        shrink(net, channels, removed, _take)
     return bool(removed)
+
+
+def _can_be_cut(form: Form) -> bool:
+    """Whether entries can be taken out of a form without changing the others."""
+    match form:
+        case Dense():
+            return True
+        case Sparse(values=values):
+            return form.block == (1, 1) and _can_be_cut(values)
+        case Linear() | Codebook():
+            return form.groups == 1
+        case _:
+            return False
+
+
+def _take(net: Net, name: str, axis: int, mask: Flags) -> None:
+    net.parameters[name] = _part(form_of(net, name), axis, mask)
+
+
+def _part(form: Form, axis: int, mask: Flags) -> Form:
+    """Keep part of an axis."""
+    match form:
+        case Dense():
+            kept: FloatArray = np.compress(mask, form.values, axis=axis)
+            return Dense(kept)
+        case Linear():
+            return replace(form, ints=np.compress(mask, form.ints, axis=axis))
+        case Codebook():
+            return replace(form, indices=np.compress(mask, form.indices, axis=axis))
+        case Sparse():
+            order = np.zeros(form.shape, np.int64)
+            order.reshape(-1)[form.positions] = np.arange(1, form.positions.size + 1)
+            part = np.compress(mask, order, axis=axis)
+            positions = np.flatnonzero(part).astype(np.int64)
+            stays = np.zeros(form.positions.size, np.bool_)
+            stays[part.reshape(-1)[positions] - 1] = True
+            values = _part(form.values, 0, stays)
+            return replace(form, dense_shape=part.shape, positions=positions, values=values)
+        case _:
+            raise AssertionError(f"{type(form).__name__} cannot be cut")
 
 
 def _is_plain(form: Form) -> bool:

@@ -6,6 +6,7 @@ See `cmodel.compress.feedback` for the algorithm. Zeros are cheap, so that pruni
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from scipy import linalg
 
 from cmodel.compress import feedback
 from cmodel.compress.matrix import Doubles, damped, from_rows, to_rows
-from cmodel.compress.options import check_bool, check_choice, check_int, check_number
+from cmodel.compress.options import check_bool, check_choice, check_int, check_number, check_range
 from cmodel.compress.registry import (
     GRAM,
     GRAM_AND_CROSS,
@@ -66,16 +67,16 @@ class Options:
     shrink : how much less inputs are taken to depend on each other than they did on the images: all
         but the diagonal of the matrix is multiplied by 1 - shrink (J. Schäfer, K. Strimmer 2005).
     correct : aim at the responses of the net before the step, from the inputs that the layer has
-        with all layers before it quantized: a pass over the images for each layer.
+        with all layers before it quantized: a pass over at most 256 images for each layer.
     """
 
     step: float | None = None
     knob: float | None = None
     rate_weight: float | None = None
     damp: float = 0.01
-    keep_zeros: bool | str = "auto"
+    keep_zeros: bool | Literal["auto"] = "auto"
     passes: int = 2
-    trellis: bool | str = False
+    trellis: bool | Literal["auto"] = False
     granularity: str = "tensor"
     fisher: float = 0.0
     shrink: float = 0.0
@@ -91,9 +92,8 @@ class Options:
         if self.rate_weight is not None:
             check_number("rate_weight", self.rate_weight, 0, 1000)
         check_number("damp", self.damp, 0, 1)
-        for name in ("fisher", "shrink"):
-            if getattr(self, name) != 0:
-                check_number(name, getattr(self, name), 0, 1)
+        check_range("fisher", self.fisher, 0, 1)
+        check_range("shrink", self.shrink, 0, 1)
         if self.keep_zeros != "auto":
             check_bool("keep_zeros", self.keep_zeros)
         check_int("passes", self.passes, 1, 100)

@@ -13,6 +13,7 @@ from cmodel._gemm import Convolution as Gemm
 from cmodel._gemm import Deconvolution as TransposedGemm
 from cmodel.engine.gradients.gradient import Gradient, Pass
 from cmodel.engine.ops.convolution import AXES, spatial, window_of
+from cmodel.engine.ops.finish import Finish
 from cmodel.engine.ops.many_axes import convolution_kernel, deconvolution_kernel
 from cmodel.engine.ops.op import Array, dense, team
 from cmodel.net import Layer, Parameter, Shape
@@ -97,7 +98,7 @@ def _convolve(
 ) -> None:
     """Fill `out` with `source` convolved by weights (outputs, channels of a group * kernel)."""
     if len(window.kernel) > AXES:
-        convolution_kernel(window, groups, weights, None, None)([source], [out])
+        convolution_kernel(window, groups, weights, Finish())([source], [out])
         return
     Gemm(
         len(source),

@@ -18,10 +18,12 @@ class Bias(Op):
     """x + offset; the offset is a parameter or the second bottom."""
 
     overwrites = True
+    multiplies = False
 
     def __init__(self, layer: Layer, parameters: Sequence[Parameter]) -> None:
         super().__init__(layer, parameters)
         self.offset = dense(parameters[0]).reshape(-1) if parameters else None
+        self.by_channel = layer.param.bias_param.axis == 1 and self.offset is not None
 
     def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         """Bind to the bottoms' shapes."""

@@ -14,6 +14,8 @@ from cmodel.net.shapes.concat import concat_axis
 class Concat(Op):
     """The bottoms one after another along an axis."""
 
+    multiplies = False
+
     def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         """Bind to the axis."""
         axis = concat_axis(self.layer, len(bottoms[0]))

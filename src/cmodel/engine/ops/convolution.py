@@ -1,4 +1,4 @@
-"""Convolution by im2col and matrix multiplication."""
+"""Convolution: by the engine's own kernels, or by im2col and BLAS."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from copy import copy
 from dataclasses import dataclass
 from math import prod
 
+from cmodel import _engine
 from cmodel._gemm import Convolution as Gemm
 from cmodel._gemm import Deconvolution
+from cmodel.engine.ops.finish import Finish
 from cmodel.engine.ops.many_axes import convolution_kernel
+from cmodel.engine.ops.native import LEAST_SHARED, Weights, native_kernel
 from cmodel.engine.ops.op import Array, Kernel, Op, dense, team
+from cmodel.engine.ops.relu import ReLU
 from cmodel.net import Layer, Parameter, Shape
 from cmodel.net.shapes.convolution import convolution_groups
 from cmodel.net.shapes.windows import Window, convolution_window
@@ -52,19 +56,28 @@ class GemmKernel:
 
 
 class Convolution(Op):
-    """Weights (out, in / group, kernel...) and bias (out,), dense."""
+    """Weights (out, in / group, kernel...) and bias (out,)."""
 
     def __init__(self, layer: Layer, parameters: Sequence[Parameter]) -> None:
         super().__init__(layer, parameters)
         param = layer.param.convolution_param
-        self.weights = dense(parameters[0]).reshape(param.num_output, -1)
-        self.bias: Array | None = dense(parameters[1]).reshape(-1) if param.bias_term else None
-        self.slope: float | None = None
+        self.outputs: int = param.num_output
+        self.weights = Weights(parameters[0], self.outputs)
+        self.finish = Finish(bias=dense(parameters[1]).reshape(-1) if param.bias_term else None)
 
-    def rectified(self, slope: float) -> Convolution:
-        """Return it with a ReLU, applied while the values are still in the cache."""
+    def followed(self, following: Op) -> Convolution | None:
+        """Return it with an operation that is done while the values are still in registers."""
+        if len(self.layer.bottoms) != 1:
+            return None
+        # Parameters of what follows are by axis 1.
+        whole = _engine.available() and self.layer.param.convolution_param.axis == 1
+        if not (whole or isinstance(following, ReLU)):
+            return None
+        finish = self.finish.then(following, self.outputs)
+        if finish is None:
+            return None
         other = copy(self)
-        other.slope = slope
+        other.finish = finish
         return other
 
     def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
@@ -73,17 +86,24 @@ class Convolution(Op):
         window = convolution_window(layer, bottom)
         groups = convolution_groups(layer, bottom[window.axis])
         if len(window.kernel) > AXES:
-            return convolution_kernel(window, groups, self.weights, self.bias, self.slope)
-        gemm = Gemm(
+            return convolution_kernel(window, groups, self.weights.plain, self.finish)
+        shapes = (
             prod(bottom[: window.axis]),
             groups,
             bottom[window.axis] // groups,
             spatial(bottom[window.axis + 1 :], 1),
             spatial(tops[0][window.axis + 1 :], 1),
             *window_of(window),
-            self.weights,
-            self.bias,
-            self.slope,
-            team(threads, prod(tops[0]) * self.weights.shape[1]),
+        )
+        work = prod(tops[0]) * bottom[window.axis] // groups * prod(window.kernel)
+        if _engine.available():
+            workers = threads if work >= LEAST_SHARED else 1
+            return native_kernel(shapes, self.weights, self.finish, self.fast, workers)
+        gemm = Gemm(
+            *shapes,
+            self.weights.plain,
+            self.finish.bias,
+            self.finish.slope,
+            team(threads, work),
         )
         return GemmKernel(gemm)

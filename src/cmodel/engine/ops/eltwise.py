@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cmodel.engine.ops.op import Array, Kernel, Op
-from cmodel.net import Shape
+from cmodel.net import Layer, Parameter, Shape
 from cmodel.proto import caffe_pb2
 
 
@@ -15,6 +15,13 @@ class Eltwise(Op):
     """Folds the bottoms from the first to the last."""
 
     overwrites = True
+    multiplies = False
+
+    def __init__(self, layer: Layer, parameters: Sequence[Parameter]) -> None:
+        super().__init__(layer, parameters)
+        param = layer.param.eltwise_param
+        plain = param.operation == caffe_pb2.EltwiseParameter.SUM and set(param.coeff) <= {1.0}
+        self.adds_two = plain and len(layer.bottoms) == 2
 
     def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         """Return the kernel of the operation."""

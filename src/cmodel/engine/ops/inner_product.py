@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from math import prod
 
+from cmodel import _engine
 from cmodel._gemm import inner_product
+from cmodel.engine.ops.finish import Finish
+from cmodel.engine.ops.native import LEAST_SHARED, NativeKernel
 from cmodel.engine.ops.op import Array, Kernel, Op, dense, team
 from cmodel.net import Layer, Parameter, Shape
 
@@ -21,12 +25,32 @@ class InnerProduct(Op):
         shape = (-1, param.num_output) if param.transpose else (param.num_output, -1)
         self.weights = weights.reshape(shape)
         self.bias: Array | None = dense(parameters[1]).reshape(-1) if param.bias_term else None
+        self.native = _engine.available() and not param.transpose
+        self.finish = Finish(bias=self.bias)
+
+    def followed(self, following: Op) -> InnerProduct | None:
+        """Return it with an operation that is done while the values are still in registers."""
+        param = self.layer.param.inner_product_param
+        if not self.native or param.axis != 1:
+            return None
+        finish = self.finish.then(following, param.num_output)
+        if finish is None:
+            return None
+        other = copy(self)
+        other.finish = finish
+        return other
 
     def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         """Bind to the number of rows."""
         outputs = self.layer.param.inner_product_param.num_output
         inputs = self.weights.size // outputs
-        workers = team(threads, prod(bottoms[0]) * outputs)
+        work = prod(bottoms[0]) * outputs
+        if self.native:
+            finish = self.finish.native(outputs)
+            workers = threads if work >= LEAST_SHARED else 1
+            layer = _engine.Dense(prod(bottoms[0]) // inputs, self.weights, finish, workers)
+            return NativeKernel(layer, self.finish.residual)
+        workers = team(threads, work)
 
         def kernel(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
             inner_product(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cmodel.engine.ops.finish import Finish
 from cmodel.engine.ops.op import Array, Kernel
 from cmodel.net import Shape
 from cmodel.net.shapes.windows import Window
@@ -38,10 +39,8 @@ def _with_bias(y: NDArray[np.float64], bias: Array | None) -> NDArray[np.float64
     return y if bias is None else y + bias[:, None]
 
 
-def convolution_kernel(
-    window: Window, groups: int, weights: Array, bias: Array | None, slope: float | None
-) -> Kernel:
-    """Return the kernel for weights (out, in / group * taps), with a ReLU where slope is given."""
+def convolution_kernel(window: Window, groups: int, weights: Array, finish: Finish) -> Kernel:
+    """Return the kernel for weights (out, in / group * taps); a residual is its second bottom."""
     taps = prod(window.kernel)
     parts = weights.reshape(groups, len(weights) // groups, -1, taps)
 
@@ -53,13 +52,18 @@ def convolution_kernel(
         total = np.zeros((images, *parts.shape[:2], prod(positions)))
         for number, place in _taps(window, positions):
             total += parts[..., number] @ padded[place].reshape(images, groups, -1, prod(positions))
-        y[...] = _with_bias(total.reshape(images, len(weights), -1), bias).reshape(y.shape)
-        if slope is not None:
-            np.multiply(y, np.float32(slope), out=y, where=y < 0)
+        result = total.reshape(images, len(weights), -1)
+        if finish.scale is not None:
+            result *= finish.scale[:, None]
+        y[...] = _with_bias(result, finish.bias).reshape(y.shape)
 
     def kernel(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
-        for x, y in zip(bottoms, tops, strict=True):
+        for x, y in zip(bottoms, tops, strict=not finish.residual):
             convolve(x, y)
+            if finish.residual:
+                y += bottoms[1]
+            if finish.slope is not None:
+                np.multiply(y, np.float32(finish.slope), out=y, where=y < 0)
 
     return kernel
 

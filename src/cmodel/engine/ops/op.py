@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,22 @@ from cmodel.net import Layer, Parameter, Shape
 Array = NDArray[np.float32]
 # Reads the bottoms, fills the tops: float32 arrays in C order, of the shapes bound.
 Kernel = Callable[[Sequence[Array], Sequence[Array]], None]
+
+
+@runtime_checkable
+class SpaceKernel(Protocol):
+    """A kernel that computes in a space which it shares with those before and after it.
+
+    space : floats that it needs.
+    """
+
+    space: int
+
+    def attach(self, space: Array) -> None:
+        """Take so many floats, starting on a cache line."""
+
+    def __call__(self, bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
+        """Fill the tops."""
 
 
 # Waking the other threads costs as much time as about this many multiply-adds.
@@ -37,10 +53,14 @@ class Op(ABC):
 
     overwrites : the kernel may be called with its first top lying on its first bottom.
     aliases : the tops hold the bottom's values unchanged, at most in another shape; no kernel runs.
+    multiplies : the kernel may call BLAS, whose threads are to be held at one meanwhile.
+    fast : kernels may be bound whose rounding errors are larger, for speed.
     """
 
     overwrites: ClassVar[bool] = False
     aliases: ClassVar[bool] = False
+    multiplies: ClassVar[bool] = True
+    fast: bool = False
 
     def __init__(self, layer: Layer, parameters: Sequence[Parameter]) -> None:
         self.layer = layer
@@ -49,8 +69,11 @@ class Op(ABC):
     def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         """Return the kernel for these shapes."""
 
-    def rectified(self, slope: float) -> Op | None:
-        """Return this operation with a ReLU after it, or None where it cannot take one over."""
+    def followed(self, following: Op) -> Op | None:
+        """Return this operation with another after it, or None where it cannot take it over.
+
+        The other's bottoms besides this one's top become the last bottoms of the result.
+        """
         return None
 
 
@@ -69,6 +92,7 @@ class Unary(Op):
     """One bottom, one top of its shape, no parameters, each element for itself."""
 
     overwrites = True
+    multiplies = False
 
     @abstractmethod
     def apply(self, x: Array, out: Array) -> None:
@@ -87,6 +111,7 @@ class Alias(Op):
     """The tops are the bottom."""
 
     aliases = True
+    multiplies = False
 
     def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         """Return a kernel that copies, for the case that an array has to be its own."""

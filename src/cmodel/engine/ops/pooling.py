@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cmodel import _engine
 from cmodel._loops import average_pool, max_pool
 from cmodel.engine.ops.op import ELEMENT, Array, Kernel, Op, team
 from cmodel.net import Shape
 from cmodel.net.shapes.windows import Window, pooling_window
 from cmodel.proto import caffe_pb2
+
+# Elements below which the engine's own threads are not worth waking.
+LEAST_ELEMENTS = 20_000
 
 
 def pooling_kernel(window: Window, maximum: bool, bottom: Shape, threads: int) -> Kernel:
@@ -34,11 +38,42 @@ def pooling_kernel(window: Window, maximum: bool, bottom: Shape, threads: int) -
     return kernel
 
 
+class NativeKernel:
+    """Pooling by the engine's own kernels."""
+
+    def __init__(self, pooling: _engine.Pooling) -> None:
+        self.pooling = pooling
+        self.space = pooling.space
+
+    def attach(self, space: Array) -> None:
+        """Compute in this space from now on."""
+        self._space = space
+
+    def __call__(self, bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
+        """Fill the top."""
+        self.pooling.run(bottoms[0].reshape(-1), tops[0].reshape(-1), self._space)
+
+
 class Pooling(Op):
     """Windows clipped as Caffe clips them."""
+
+    multiplies = False
 
     def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         """Bind to one geometry."""
         window = pooling_window(self.layer, bottoms[0])
         maximum = self.layer.param.pooling_param.pool == caffe_pb2.PoolingParameter.MAX
+        if _engine.available() and len(tops) == 1:
+            pooling = _engine.Pooling(
+                prod(bottoms[0][:2]),
+                bottoms[0][2:],
+                tops[0][2:],
+                window.kernel,
+                window.stride,
+                window.pad,
+                maximum,
+                threads if prod(bottoms[0]) >= LEAST_ELEMENTS else 1,
+            )
+            if pooling.suits:
+                return NativeKernel(pooling)
         return pooling_kernel(window, maximum, bottoms[0], threads)

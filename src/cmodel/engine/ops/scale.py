@@ -17,12 +17,14 @@ class Scale(Op):
     """x factor + offset; the factor is a parameter or the second bottom."""
 
     overwrites = True
+    multiplies = False
 
     def __init__(self, layer: Layer, parameters: Sequence[Parameter]) -> None:
         super().__init__(layer, parameters)
         values = [dense(parameter).reshape(-1) for parameter in parameters]
         self.factor = values.pop(0) if len(layer.bottoms) == 1 else None
         self.offset = values.pop(0) if values else None
+        self.by_channel = layer.param.scale_param.axis == 1 and len(layer.bottoms) == 1
 
     def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         """Bind to the bottoms' shapes."""

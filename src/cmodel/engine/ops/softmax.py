@@ -14,6 +14,7 @@ class Softmax(Op):
     """exp(x - max) over its sum, along one axis."""
 
     overwrites = True
+    multiplies = False
 
     def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         """Bind to the bottom's shape."""

@@ -1,0 +1,381 @@
+"""The engine's own kernels, in C: one module, since they share one pool of threads."""
+
+from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport uintptr_t
+
+import numpy as np
+
+from cmodel._simd cimport CM_SIMD_SCALAR, cm_simd_use, current
+
+cdef extern from "cm_engine.h" nogil:
+    ctypedef struct cm_finish:
+        const float *scale
+        const float *bias
+        const float *residual
+        int rectify
+        float slope
+    ctypedef struct cm_engine:
+        unsigned lanes
+        unsigned rows
+        void (*tile)(
+            unsigned rows, unsigned vectors, size_t k, const float *a, const float *b, float *c,
+            ptrdiff_t step, int accumulate, const cm_finish *finish
+        ) noexcept nogil
+
+cdef extern from "cm_simd.h" nogil:
+    ctypedef struct cm_kernels:
+        const cm_engine *engine
+    cm_kernels cm_kernel
+
+cdef extern from "cm_conv.h" nogil:
+    ctypedef struct cm_geometry:
+        size_t images
+        size_t groups
+        size_t channels
+        size_t outputs
+        size_t size[3]
+        size_t out[3]
+        size_t kernel[3]
+        size_t stride[3]
+        size_t pad[3]
+        size_t dilation[3]
+    ctypedef struct cm_conv:
+        pass
+    int cm_conv_plan(
+        cm_conv *conv, const cm_geometry *geometry, const cm_engine *engine, unsigned threads
+    )
+    void cm_conv_free(cm_conv *conv)
+    size_t cm_conv_space(const cm_conv *conv)
+    void cm_conv_pack(
+        const cm_engine *engine, size_t groups, size_t outputs, size_t inner,
+        const float *weights, float *packed
+    )
+    void cm_conv_run(
+        const cm_conv *conv, const float *packed, const float *x, float *y,
+        const cm_finish *finish, float *space
+    )
+
+cdef extern from "cm_wino.h" nogil:
+    ctypedef struct cm_wino:
+        pass
+    enum:
+        CM_WINO_PLACES
+    int cm_wino_plan(
+        cm_wino *wino, const cm_geometry *geometry, const cm_engine *engine, unsigned threads
+    )
+    size_t cm_wino_space(const cm_wino *wino)
+    void cm_wino_pack(
+        const cm_engine *engine, size_t groups, size_t outputs, size_t channels, size_t kernel,
+        const float *weights, float *packed
+    )
+    void cm_wino_run(
+        const cm_wino *wino, const float *packed, const float *x, float *y,
+        const cm_finish *finish, float *space
+    )
+
+cdef extern from "cm_dense.h" nogil:
+    size_t cm_dense_space(const cm_engine *engine, size_t rows, size_t inner)
+    void cm_dense_run(
+        const cm_engine *engine, unsigned threads, size_t rows, size_t inner, size_t outputs,
+        const float *weights, const float *x, float *y, const cm_finish *finish, float *space
+    )
+
+cdef extern from "cm_pooling.h" nogil:
+    ctypedef struct cm_window:
+        size_t size[2]
+        size_t out[2]
+        size_t kernel[2]
+        size_t stride[2]
+        size_t pad[2]
+        int maximum
+    int cm_pooling_suits(const cm_window *window)
+    size_t cm_pooling_space(const cm_window *window)
+    void cm_pooling_run(
+        const cm_engine *engine, unsigned threads, size_t planes, const cm_window *window,
+        const float *x, float *y, float *space
+    )
+    void cm_lrn_run(
+        const cm_engine *engine, unsigned threads, size_t images, size_t channels,
+        size_t positions, size_t size, float alpha, float k, const float *x, float *y
+    )
+
+cm_simd_use(current())
+
+cdef enum:
+    CM_MEMORY = 5
+
+
+def available():
+    """Whether the kernels are quicker here than BLAS: they are written for vectors."""
+    return current() != CM_SIMD_SCALAR
+
+
+def run_inner_kernel(Py_ssize_t repeats):
+    """Run the inner kernel on data in the first-level cache; return how many operations it did."""
+    cdef const cm_engine *engine = cm_kernel.engine
+    cdef size_t rows = engine.rows, columns = 2 * engine.lanes, inner = 128
+    cdef float[::1] data = np.ones(inner * (rows + columns) + rows * columns, np.float32)
+    cdef float *b = &data[0] + rows * inner
+    cdef Py_ssize_t _i
+    with nogil:
+        for _i in range(repeats):
+            engine.tile(
+                <unsigned>rows, 2, inner, &data[0], b, b + columns * inner,
+                <ptrdiff_t>columns, 0, NULL
+            )
+    return 2 * repeats * rows * columns * inner
+
+
+cdef int _sizes(size_t *target, values) except -1:
+    cdef int i
+    if len(values) != 3:
+        raise ValueError("three spatial axes are needed")
+    for i in range(3):
+        target[i] = values[i]
+    return 0
+
+
+cdef cm_geometry _geometry(
+    images, groups, channels, outputs, size, out, kernel, stride, pad, dilation
+) except *:
+    cdef cm_geometry g
+    g.images, g.groups, g.channels, g.outputs = images, groups, channels, outputs
+    _sizes(g.size, size)
+    _sizes(g.out, out)
+    _sizes(g.kernel, kernel)
+    _sizes(g.stride, stride)
+    _sizes(g.pad, pad)
+    _sizes(g.dilation, dilation)
+    return g
+
+
+cdef size_t _volume(const size_t *sizes) noexcept nogil:
+    return sizes[0] * sizes[1] * sizes[2]
+
+
+cdef int _check(int status) except -1:
+    if status == CM_MEMORY:
+        raise MemoryError("no memory for the plan of a layer")
+    if status:
+        raise ValueError("the sizes do not fit the kernel")
+    return 0
+
+
+def pack(const float[:, ::1] weights, Py_ssize_t groups):
+    """Return the weights (groups * outputs, inner) in the order that Convolution reads."""
+    cdef Py_ssize_t rows = weights.shape[0], inner = weights.shape[1]
+    packed = np.empty(rows * inner, np.float32)
+    cdef float[::1] target = packed
+    if rows % groups:
+        raise ValueError("the weights do not fit the groups")
+    with nogil:
+        cm_conv_pack(
+            cm_kernel.engine, groups, rows // groups, inner, &weights[0, 0], &target[0]
+        )
+    return packed
+
+
+def pack_winograd(const float[:, ::1] weights, Py_ssize_t groups, Py_ssize_t kernel):
+    """Return the weights (groups * outputs, channels * kernel**2) as Winograd reads them."""
+    cdef Py_ssize_t rows = weights.shape[0], channels = weights.shape[1] // (kernel * kernel)
+    packed = np.empty(rows * channels * CM_WINO_PLACES, np.float32)
+    cdef float[::1] target = packed
+    if rows % groups or channels * kernel * kernel != weights.shape[1] or kernel not in (3, 5):
+        raise ValueError("the weights do not fit the groups or the kernel")
+    with nogil:
+        cm_wino_pack(
+            cm_kernel.engine, groups, rows // groups, channels, kernel, &weights[0, 0], &target[0]
+        )
+    return packed
+
+
+cdef class Finish:
+    """What follows a sum: times `scale`, plus `bias`, plus a residual, then a ReLU with `slope`.
+
+    scale and bias are by output, or None; slope None: no ReLU.
+    """
+
+    cdef cm_finish c
+    cdef const float[::1] scale, bias
+
+    def __init__(self, outputs, scale, bias, slope):
+        self.c.residual = NULL
+        self.c.scale = self.c.bias = NULL
+        for values in (scale, bias):
+            if values is not None and len(values) != outputs:
+                raise ValueError("the factors or the offsets do not fit the outputs")
+        if scale is not None:
+            self.scale = scale
+            self.c.scale = &self.scale[0]
+        if bias is not None:
+            self.bias = bias
+            self.c.bias = &self.bias[0]
+        self.c.rectify = slope is not None
+        self.c.slope = slope or 0.0
+
+
+cdef class Convolution:
+    """A convolution of fixed shapes: the plain sum, or Winograd's filtering.
+
+    The weights are as `pack`, or `pack_winograd`, returns them.
+    """
+
+    cdef cm_conv plain
+    cdef cm_wino filtering
+    cdef bint winograd
+    cdef cm_geometry g
+    cdef Finish finish
+    cdef const float[::1] packed
+    cdef readonly size_t space
+
+    def __init__(
+        self, images, groups, channels, size, out, kernel, stride, pad, dilation,
+        packed, outputs, finish, winograd, threads,
+    ):
+        self.g = _geometry(
+            images, groups, channels, outputs, size, out, kernel, stride, pad, dilation
+        )
+        self.finish = finish
+        self.packed = packed
+        self.winograd = winograd
+        cdef size_t inner = self.g.channels * _volume(self.g.kernel)
+        if winograd:
+            inner = self.g.channels * CM_WINO_PLACES
+            _check(cm_wino_plan(&self.filtering, &self.g, cm_kernel.engine, threads))
+            self.space = cm_wino_space(&self.filtering)
+        else:
+            _check(cm_conv_plan(&self.plain, &self.g, cm_kernel.engine, threads))
+            self.space = cm_conv_space(&self.plain)
+        if <size_t>self.packed.shape[0] != self.g.groups * self.g.outputs * inner:
+            raise ValueError("the weights do not fit the kernel")
+
+    def __dealloc__(self):
+        cm_conv_free(&self.plain)
+
+    def run(self, const float[::1] x, float[::1] y, residual, float[::1] space):
+        """Fill y (images, groups * outputs, positions) from x; residual is of y's shape or None.
+
+        space: at least `space` floats, starting on a cache line.
+        """
+        cdef cm_finish finish = self.finish.c
+        cdef const float[::1] added
+        cdef size_t images = self.g.images * self.g.groups
+        if (
+            <size_t>x.shape[0] != images * self.g.channels * _volume(self.g.size)
+            or <size_t>y.shape[0] != images * self.g.outputs * _volume(self.g.out)
+            or <size_t>space.shape[0] < self.space
+            or (<uintptr_t>&space[0]) % 64
+        ):
+            raise ValueError("an array has another size than planned")
+        if residual is not None:
+            added = residual
+            if added.shape[0] != y.shape[0]:
+                raise ValueError("the residual has another size than the result")
+            finish.residual = &added[0]
+        with nogil:
+            if self.winograd:
+                cm_wino_run(
+                    &self.filtering, &self.packed[0], &x[0], &y[0], &finish, &space[0]
+                )
+            else:
+                cm_conv_run(&self.plain, &self.packed[0], &x[0], &y[0], &finish, &space[0])
+
+
+cdef class Dense:
+    """A fully connected layer of fixed shapes; weights (outputs, inner)."""
+
+    cdef Finish finish
+    cdef const float[:, ::1] weights
+    cdef size_t rows
+    cdef unsigned threads
+    cdef readonly size_t space
+
+    def __init__(self, rows, weights, finish, threads):
+        self.rows = rows
+        self.weights = weights
+        self.finish = finish
+        self.threads = threads
+        self.space = cm_dense_space(cm_kernel.engine, rows, self.weights.shape[1])
+
+    def run(self, const float[::1] x, float[::1] y, residual, float[::1] space):
+        """Fill y (rows, outputs) from x (rows, inner); residual is of y's shape or None.
+
+        space: at least `space` floats, starting on a cache line.
+        """
+        cdef cm_finish finish = self.finish.c
+        cdef const float[::1] added
+        cdef size_t inner = self.weights.shape[1], outputs = self.weights.shape[0]
+        if (
+            <size_t>x.shape[0] != self.rows * inner
+            or <size_t>y.shape[0] != self.rows * outputs
+            or <size_t>space.shape[0] < self.space
+        ):
+            raise ValueError("an array has another size than planned")
+        if residual is not None:
+            added = residual
+            if added.shape[0] != y.shape[0]:
+                raise ValueError("the residual has another size than the result")
+            finish.residual = &added[0]
+        with nogil:
+            cm_dense_run(
+                cm_kernel.engine, self.threads, self.rows, inner, outputs,
+                &self.weights[0, 0], &x[0], &y[0], &finish,
+                &space[0] if space.shape[0] else NULL,
+            )
+
+
+cdef class Pooling:
+    """Maxima, or averages, of planes of fixed shapes."""
+
+    cdef cm_window window
+    cdef size_t planes
+    cdef unsigned threads
+    cdef readonly size_t space
+
+    def __init__(self, planes, size, out, kernel, stride, pad, maximum, threads):
+        cdef int i
+        self.planes = planes
+        self.threads = threads
+        self.window.maximum = maximum
+        for i in range(2):
+            self.window.size[i], self.window.out[i] = size[i], out[i]
+            self.window.kernel[i], self.window.stride[i] = kernel[i], stride[i]
+            self.window.pad[i] = pad[i]
+        self.space = self.threads * cm_pooling_space(&self.window) if self.suits else 0
+
+    @property
+    def suits(self):
+        """Whether the windows are such as `run` takes."""
+        return bool(cm_pooling_suits(&self.window))
+
+    def run(self, const float[::1] x, float[::1] y, float[::1] space):
+        """Fill y (planes, out) from x (planes, size); space: at least `space` floats."""
+        cdef size_t *size = self.window.size
+        cdef size_t *out = self.window.out
+        if (
+            not cm_pooling_suits(&self.window)
+            or <size_t>x.shape[0] != self.planes * size[0] * size[1]
+            or <size_t>y.shape[0] != self.planes * out[0] * out[1]
+            or <size_t>space.shape[0] < self.space
+        ):
+            raise ValueError("an array has another size than planned")
+        with nogil:
+            cm_pooling_run(
+                cm_kernel.engine, self.threads, self.planes, &self.window,
+                &x[0], &y[0], &space[0],
+            )
+
+
+def lrn_across(
+    const float[:, :, ::1] x, float[:, :, ::1] y, size_t size, float alpha, float k,
+    unsigned threads,
+):
+    """y = x (images, C, positions) times (k + alpha / size * sum of squares)^-0.75."""
+    cdef size_t images = x.shape[0], channels = x.shape[1], positions = x.shape[2]
+    if y.shape[0] != x.shape[0] or y.shape[1] != x.shape[1] or y.shape[2] != x.shape[2]:
+        raise ValueError("the arrays differ in shape")
+    with nogil:
+        cm_lrn_run(
+            cm_kernel.engine, threads, images, channels, positions, size, alpha, k,
+            &x[0, 0, 0], &y[0, 0, 0],
+        )

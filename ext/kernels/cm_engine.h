@@ -1,0 +1,76 @@
+/* The kernels of the engine that are compiled once for each level (see cm_vec.h). */
+#ifndef CM_ENGINE_H
+#define CM_ENGINE_H
+
+#include <stdint.h>
+
+#include "cm_tile.h"
+
+/* Lanes of a vector of columns that lie in one row of the image. */
+typedef struct {
+    ptrdiff_t offset; /* of lane 0; only lanes with a mask that is not 0 are read */
+    int32_t mask[16];
+} cm_piece;
+
+/* Where a vector of columns lies. count 0: all in one row, at `offset`; else in so many pieces. */
+typedef struct {
+    ptrdiff_t offset;
+    const cm_piece *pieces;
+    size_t count;
+} cm_lanes;
+
+/* Rows of patches to be packed: row k is tap k % taps of channel k / taps. */
+typedef struct {
+    const float *source; /* the first channel of the first image */
+    size_t plane;        /* floats of a channel */
+    const ptrdiff_t *taps;
+    size_t tap_count;
+    size_t first, count; /* rows */
+} cm_patches;
+
+/* See cm_wino.h. */
+struct cm_wino_tile;
+typedef void cm_wino_input(const struct cm_wino_tile *tiles, const float *channel, ptrdiff_t row,
+                           float *out, size_t step);
+typedef void cm_wino_output(const struct cm_wino_tile *tiles, unsigned count, unsigned edge,
+                            const float *sums, size_t step, float *y, ptrdiff_t row,
+                            const cm_finish *finish);
+
+/* Of a pooling, by axis height and width; max or average. */
+typedef struct {
+    size_t size[2], out[2], kernel[2], stride[2], pad[2];
+    int maximum;
+} cm_window;
+
+typedef struct {
+    unsigned lanes, rows; /* columns of a tile: two vectors of `lanes` */
+    cm_tile *tile;
+    /* Packs `vectors` vectors (an even number) into panels that are `panel` floats apart. */
+    void (*pack)(const cm_patches *patches, const cm_lanes *vectors, size_t count, float *panels,
+                 size_t panel);
+    /* sums[3 o + r] = k products of row o of the weights and row r of x, rows `inner` floats apart,
+     * for up to 4 rows of weights and 3 of x. */
+    void (*dot)(unsigned outputs, unsigned rows, size_t k, const float *weights, const float *x,
+                size_t inner, float *sums);
+    /* sums (outputs x columns of a tile), plus what is there where `accumulate` is set, = up to 6
+     * rows of weights, `inner` floats apart, times a panel of columns. */
+    void (*rows_by_panel)(unsigned outputs, unsigned vectors, size_t k, const float *weights,
+                          size_t inner, const float *columns, float *sums, int accumulate);
+    /* y (rows x width, one after another) from a source whose rows are `step` floats apart: the sum
+     * over the taps. The source has as many floats behind it as a vector. */
+    void (*depthwise)(const float *source, size_t step, const ptrdiff_t *taps, size_t tap_count,
+                      const float *weights, size_t rows, size_t width, float *y,
+                      const cm_finish *finish);
+    /* One channel; see cm_pooling.h. */
+    void (*pool)(const cm_window *window, const float *x, float *y, float *space);
+    /* y = x (k + alpha * the sum of squares of `size` channels)^-0.75 for `count` positions of
+     * channels that are `step` floats apart. */
+    void (*lrn)(const float *x, float *y, size_t channels, size_t step, size_t count, size_t size,
+                float alpha, float k);
+    cm_wino_input *wino_input;
+    cm_wino_output *wino_output;
+} cm_engine;
+
+extern const cm_engine cm_engine_scalar, cm_engine_avx2, cm_engine_avx512;
+
+#endif

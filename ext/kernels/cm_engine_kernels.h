@@ -1,0 +1,35 @@
+/* Everything of cm_engine.h for the level that CM_LEVEL names. */
+#include "cm_engine.h"
+#include "cm_vec.h"
+#include "cm_wino.h"
+
+#include "cm_tile_kernel.h"
+
+#include "cm_pack_kernel.h"
+
+#include "cm_dense_kernel.h"
+
+#include "cm_depthwise_kernel.h"
+
+#include "cm_pooling_kernel.h"
+
+#include "cm_lrn_kernel.h"
+
+const cm_engine NAME(cm_engine) = {
+    .lanes = LANES,
+    .rows = TILE_ROWS,
+    .tile = NAME(tile),
+    .pack = NAME(pack),
+    .depthwise = NAME(depthwise),
+    .pool = NAME(pool),
+    .lrn = NAME(lrn),
+    .dot = NAME(dot),
+    .rows_by_panel = NAME(rows),
+#if CM_LEVEL
+    .wino_input = cm_wino_input_avx2,
+    .wino_output = cm_wino_output_avx2,
+#else
+    .wino_input = cm_wino_input_scalar,
+    .wino_output = cm_wino_output_scalar,
+#endif
+};

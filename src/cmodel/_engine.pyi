@@ -1,0 +1,91 @@
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+def available() -> bool: ...
+def run_inner_kernel(repeats: int) -> int: ...
+def pack(weights: NDArray[np.float32], groups: int) -> NDArray[np.float32]: ...
+def pack_winograd(
+    weights: NDArray[np.float32], groups: int, kernel: int
+) -> NDArray[np.float32]: ...
+
+class Finish:
+    def __init__(
+        self,
+        outputs: int,
+        scale: NDArray[np.float32] | None,
+        bias: NDArray[np.float32] | None,
+        slope: float | None,
+    ) -> None: ...
+
+class Convolution:
+    def __init__(
+        self,
+        images: int,
+        groups: int,
+        channels: int,
+        size: Sequence[int],
+        out: Sequence[int],
+        kernel: Sequence[int],
+        stride: Sequence[int],
+        pad: Sequence[int],
+        dilation: Sequence[int],
+        packed: NDArray[np.float32],
+        outputs: int,
+        finish: Finish,
+        winograd: bool,
+        threads: int,
+    ) -> None: ...
+    @property
+    def space(self) -> int: ...
+    def run(
+        self,
+        x: NDArray[np.float32],
+        y: NDArray[np.float32],
+        residual: NDArray[np.float32] | None,
+        space: NDArray[np.float32],
+    ) -> None: ...
+
+class Dense:
+    def __init__(
+        self, rows: int, weights: NDArray[np.float32], finish: Finish, threads: int
+    ) -> None: ...
+    @property
+    def space(self) -> int: ...
+    def run(
+        self,
+        x: NDArray[np.float32],
+        y: NDArray[np.float32],
+        residual: NDArray[np.float32] | None,
+        space: NDArray[np.float32],
+    ) -> None: ...
+
+class Pooling:
+    def __init__(
+        self,
+        planes: int,
+        size: Sequence[int],
+        out: Sequence[int],
+        kernel: Sequence[int],
+        stride: Sequence[int],
+        pad: Sequence[int],
+        maximum: bool,
+        threads: int,
+    ) -> None: ...
+    @property
+    def suits(self) -> bool: ...
+    @property
+    def space(self) -> int: ...
+    def run(
+        self, x: NDArray[np.float32], y: NDArray[np.float32], space: NDArray[np.float32]
+    ) -> None: ...
+
+def lrn_across(
+    x: NDArray[np.float32],
+    y: NDArray[np.float32],
+    size: int,
+    alpha: float,
+    k: float,
+    threads: int,
+) -> None: ...

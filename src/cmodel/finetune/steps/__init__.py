@@ -1,0 +1,1 @@
+"""The steps that train. Their options load without PyTorch, their work does not."""
