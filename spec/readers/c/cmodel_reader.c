@@ -28,7 +28,7 @@ const char *cmodel_status_name(cmodel_status status) {
     return names[status];
 }
 
-static cmodel_status open(context *c, cmodel *file, bytes data) {
+static cmodel_status open_content(context *c, cmodel *file, bytes data) {
     TRY(read_file(c, data, &file->table));
     c->sections = file->table.sections;
     TRY(check_section(c, 0));
@@ -46,7 +46,7 @@ cmodel_status cmodel_open(const void *data, size_t size, uint64_t max_memory, cm
     (*file)->max_memory = max_memory;
     crc_make(&(*file)->crc);
     context c = context_of(*file, error);
-    cmodel_status status = open(&c, *file, content);
+    cmodel_status status = open_content(&c, *file, content);
     if (status != CMODEL_OK) {
         cmodel_close(*file);
         *file = NULL;

@@ -110,7 +110,7 @@ typedef struct {
     bool over; /* one of them is above the limit */
 } amounts;
 
-static void count_elements(const context *c, const tensor_entry *tensor, amounts *all) {
+static void add_amounts(const context *c, const tensor_entry *tensor, amounts *all) {
     uint64_t limit = c->max_memory / 4, decoded = tensor->elements;
     if (tensor->forms[0].rotation != NULL)
         decoded += tensor->forms[0].rotation->elements;
@@ -145,7 +145,7 @@ static cmodel_status read_tensors(const context *c, const manifest *manifest, co
         TRY(read_entry(c, directory, at, &entry));
         if (tensor.layer == manifest->layer_count)
             TRY(check_mean(c, manifest, &entry));
-        count_elements(c, &entry, &all);
+        add_amounts(c, &entry, &all);
         TRY(grow(c, &directory->tensors, &directory->room, directory->count, sizeof *directory->tensors));
         directory->tensors[directory->count++] = tensor;
     }

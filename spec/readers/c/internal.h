@@ -50,7 +50,9 @@ typedef struct {
 
 /* 1. Conventions (conventions.c, inflate.c, dictionary.c) */
 
-cmodel_status fail(const context *c, cmodel_status status, const char *format, ...) PRINTF_LIKE(3, 4);
+void set_error(const context *c, cmodel_status status, const char *format, ...) PRINTF_LIKE(3, 4);
+/* Fill in the error and give its status: a macro, so that compilers see that it is not CMODEL_OK. */
+#define fail(c, status, ...) (set_error(c, status, __VA_ARGS__), (status))
 
 uint16_t load16(const uint8_t *data);
 uint32_t load32(const uint8_t *data);

@@ -22,7 +22,7 @@ static cmodel_status read_channels(const context *c, bytes list, size_t count, s
     return CMODEL_OK;
 }
 
-static cmodel_status read_transform(const context *c, bytes input, size_t channels, preparation *p) {
+static cmodel_status read_steps(const context *c, bytes input, size_t channels, preparation *p) {
     while (input.size > 0) {
         field field;
         TRY(next_field(c, &input, 1, &field));
@@ -55,7 +55,7 @@ cmodel_status read_preparation(const context *c, const cmodel *file, cmodel_net 
         field field;
         TRY(next_field(c, &manifest, 0, &field));
         if (field.number == 4 && field.wire == BYTES)
-            TRY(read_transform(c, field.data, shape->extents[1], p));
+            TRY(read_steps(c, field.data, shape->extents[1], p));
     }
     if (cmodel_find(file, net->layer_count, 0, &p->mean_tensor)) {
         cmodel_tensor mean;

@@ -14,7 +14,7 @@ typedef struct {
 } plane;
 
 /* Of the columns `from` to before `to` of a row, those that see the input at column x of the kernel. */
-static void clip(const plane *p, int64_t shift, size_t from, size_t to, size_t *first, size_t *last) {
+static void clip_columns(const plane *p, int64_t shift, size_t from, size_t to, size_t *first, size_t *last) {
     int64_t stride = (int64_t)p->window->stride[1], width = (int64_t)p->width;
     int64_t low = shift < 0 ? (-shift + stride - 1) / stride : 0;
     int64_t high = shift >= width ? 0 : (width - 1 - shift) / stride + 1;
@@ -58,7 +58,7 @@ static void convolve_tile(const plane *p, const float *x, const float *weights, 
         for (size_t kx = 0; kx < window->kernel[1]; kx++) {
             int64_t shift = (int64_t)kx * (int64_t)window->dilation[1] - (int64_t)window->pad[1];
             size_t first, last;
-            clip(p, shift, from, to, &first, &last);
+            clip_columns(p, shift, from, to, &first, &last);
             if (first >= last)
                 continue;
             size_t at = (size_t)iy * p->width + (size_t)((int64_t)(first * window->stride[1]) + shift);
@@ -83,7 +83,7 @@ static void convolve(const cmodel_net *net, const step *step, const blob *bottom
     plane p = {in[1] / step->groups, in[2], in[3], out[1] / step->groups, out[2], out[3], &step->window};
     const window *window = &step->window;
     size_t area = window->kernel[0] * window->kernel[1];
-    if (area * window->stride[0] * window->stride[1] == 1 && window->pad[0] + window->pad[1] == 0) {
+    if (area == 1 && window->stride[0] == 1 && window->stride[1] == 1 && window->pad[0] + window->pad[1] == 0) {
         p.width = p.out_width = in[2] * in[3]; /* pixels see only themselves: one long row */
         p.height = p.out_height = 1;
     }
@@ -172,7 +172,7 @@ static void normalize(const step *step, const blob *bottom, const float *x, floa
         }
 }
 
-static void join(const cmodel_net *net, const step *step, const blob *top, float *y) {
+static void concatenate(const cmodel_net *net, const step *step, const blob *top, float *y) {
     size_t outer = elements_between(&top->shape, 0, step->axis), all = top->shape.elements / outer, done = 0;
     for (size_t i = 0; i < step->bottom_count; i++) {
         size_t bottom = net->bottoms[step->first_bottom + i], some = net->blobs[bottom].shape.elements / outer;
@@ -206,7 +206,7 @@ void run_step(const cmodel_net *net, const step *step) {
         normalize(step, bottom, x, y);
         break;
     case CONCAT:
-        join(net, step, top, y);
+        concatenate(net, step, top, y);
         break;
     case SUM:
         for (size_t i = 0; i < top->shape.elements; i++) {
