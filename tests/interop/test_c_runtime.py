@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.interop.test_c_reader import SOURCES, make
+from tests.interop.test_c_reader import ROOT, SOURCES, make
 from tests.nets import dense_net, fire_net, make_net, random_net, toy_net
 from tests.unit.container import making
 
@@ -278,3 +280,53 @@ def test_the_two_files_have_all_they_need(tmp_path: Path) -> None:
     assert {"cmodel_open", "cmodel_net_run"} <= names
     assert all(name.startswith("cmodel_") for name in names)
     assert (SOURCES / "one_file.sh").is_file()
+
+
+MODELS = {
+    # folder of docs/data.md: images to calibrate on, options of `cmodel pack`
+    "lenet300100_mnist": (
+        "mnist/t10k-images-idx3-ubyte.gz",
+        ["--gray", "--scale", "0.00390625"],
+    ),
+    "lenet_bvlc": ("mnist/t10k-images-idx3-ubyte.gz", ["--gray", "--scale", "0.00390625"]),
+    "squeezenet_v1.1": (
+        "imagenet-1k-sample/images",
+        ["--resize", "256", "--crop", "227", "--mean-value", "104,117,123"],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder for containers of published nets: packed once for all commands."""
+    return tmp_path_factory.mktemp("published")
+
+
+def pack(shared_data: Path, folder: Path, name: str, preset: str) -> Path:
+    """Pack a published net where that has not been done, and return its container."""
+    images, options = MODELS[name]
+    place = shared_data / "data" / "models" / name
+    path = folder / f"{name}-{preset}.cmodel"
+    if path.exists():
+        return path
+    (weights,) = place.glob("*.caffemodel")
+    arguments = ["pack", place / "deploy.prototxt", weights, "-o", path, "--preset", preset, "-q"]
+    if preset == "rdo":
+        options = [*options, "--calib", shared_data / "data" / images, "--calib-images", "16"]
+    subprocess.run(
+        [sys.executable, "-m", "cmodel", *arguments, *options, "--no-cache"],
+        env=os.environ | {"PYTHONPATH": os.fspath(ROOT / "src")},
+        check=True,
+        timeout=900,
+    )
+    return path
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("preset", ["rdo", "linear8"])  # what `pack` takes with and without images
+@pytest.mark.parametrize("name", MODELS)
+def test_published_networks_run_as_in_the_engine(
+    command: list[str], shared_data: Path, folder: Path, name: str, preset: str
+) -> None:
+    path = pack(shared_data, folder, name, preset)
+    check(command, path, 50 if name == "squeezenet_v1.1" else 1)
