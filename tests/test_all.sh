@@ -23,6 +23,8 @@ need node nodejs
 need npm npm
 need cargo cargo rustc
 need clang clang
+need arm-linux-gnueabihf-gcc gcc-arm-linux-gnueabihf
+need qemu-arm qemu-user
 for name in chromium-browser google-chrome google-chrome-stable chromium; do
     command -v "$name" >/dev/null && break
 done || need chromium chromium

@@ -300,7 +300,9 @@ def compiled(name: str, folder: Path) -> Path:
     sources = [file for file in sorted(SOURCES.glob("*.c")) if file.stem not in ("main", "fuzz")]
     flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-ffp-contract=off"]
     source = Path(__file__).with_name(f"{name}.c")
-    subprocess.run(["cc", *flags, f"-I{SOURCES}", "-o", program, source, *sources], check=True)
+    subprocess.run(
+        ["cc", *flags, f"-I{SOURCES}", "-o", program, source, *sources, "-lm"], check=True
+    )
     return program
 
 

@@ -28,7 +28,7 @@ const char *cmodel_status_name(cmodel_status status) {
     return names[status];
 }
 
-static cmodel_status open(context *c, cmodel *file, bytes data) {
+static cmodel_status open_content(context *c, cmodel *file, bytes data) {
     TRY(read_file(c, data, &file->table));
     c->sections = file->table.sections;
     TRY(check_section(c, 0));
@@ -46,7 +46,7 @@ cmodel_status cmodel_open(const void *data, size_t size, uint64_t max_memory, cm
     (*file)->max_memory = max_memory;
     crc_make(&(*file)->crc);
     context c = context_of(*file, error);
-    cmodel_status status = open(&c, *file, content);
+    cmodel_status status = open_content(&c, *file, content);
     if (status != CMODEL_OK) {
         cmodel_close(*file);
         *file = NULL;
@@ -137,6 +137,27 @@ size_t cmodel_name(const cmodel *file, size_t index, char *name, size_t room) {
         if (whole < room && sizes[i] > 0)
             memcpy(name + whole, pieces[i], sizes[i] < room - whole ? sizes[i] : room - whole);
     return whole;
+}
+
+const void *cmodel_manifest(const cmodel *file, size_t *size) {
+    *size = file->manifest.whole.size;
+    return file->manifest.whole.data;
+}
+
+bool cmodel_find(const cmodel *file, uint64_t layer, uint64_t blob, size_t *index) {
+    const manifest *manifest = &file->manifest;
+    if (find_tensor(&file->directory, layer, blob, index))
+        return true;
+    if (layer >= manifest->layer_count)
+        return false;
+    for (size_t i = manifest->layers[layer].parameters; i < manifest->parameter_count; i++) {
+        const named_parameter *parameter = &manifest->parameters[i], *owner = &manifest->parameters[parameter->owner];
+        if (parameter->layer != layer)
+            return false;
+        if (parameter->blob == blob)
+            return find_tensor(&file->directory, owner->layer, owner->blob, index);
+    }
+    return false;
 }
 
 uint32_t cmodel_crc32(const cmodel *file, const float *values, uint64_t count) {

@@ -17,6 +17,7 @@
 #ifndef CMODEL_READER_H
 #define CMODEL_READER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -96,6 +97,13 @@ void cmodel_describe(const cmodel *file, size_t index, cmodel_tensor *tensor);
 /* Write the name of a tensor in UTF-8 without an end mark, at most `room` bytes of it, and return its
  * whole length. A name may hold any character, NUL included. */
 size_t cmodel_name(const cmodel *file, size_t index, char *name, size_t room);
+
+/* The manifest: a message of Protocol Buffers, not deflated, that stays until the file is closed. */
+const void *cmodel_manifest(const cmodel *file, size_t *size);
+
+/* The tensor of a blob of a layer, counted from 0 in the network; a shared one is found at its owner. The
+ * layer after the last has the mean image as blob 0. false where there is none. */
+bool cmodel_find(const cmodel *file, uint64_t layer, uint64_t blob, size_t *index);
 
 /* Decode a part into `values`, which has room for `capacity` elements: at least those of the part, else
  * CMODEL_LIMIT_MEMORY. Checks the CRC-32s of the section and of the decoded tensor. One thread at a time

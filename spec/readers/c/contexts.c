@@ -4,11 +4,11 @@
 #include <stdlib.h>
 
 enum {
-    INPUTS = 6,      /* counters that are mixed for one decision */
-    STEPS = 14,      /* decisions of an integer: seven of each quantizer */
-    MAGNITUDES = 7,  /* from here on an Exp-Golomb code follows */
-    SIGN = 14,       /* the set of weights of the signs */
-    LONGEST = 15,    /* of an Exp-Golomb code */
+    INPUTS = 6,          /* counters that are mixed for one decision */
+    STEPS = 14,          /* decisions of an integer: seven of each quantizer */
+    MAGNITUDES = 7,      /* from here on an Exp-Golomb code follows */
+    SIGN_WEIGHTS = 14,   /* the set of weights of the signs */
+    LONGEST_ESCAPE = 15, /* of an Exp-Golomb code */
     MOST_WEIGHT = 131071,
 };
 
@@ -33,11 +33,11 @@ struct context_decoder {
     int32_t *levels, *above, *above2;      /* levels of this row and of the two before */
     int32_t rate[256];
     int32_t stretched[4096];
-    int32_t weights[SIGN + 1][INPUTS];
+    int32_t weights[SIGN_WEIGHTS + 1][INPUTS];
     counter steps0[STEPS], steps1[32][STEPS], steps2[64][STEPS], steps3[64][STEPS], steps4[96][STEPS],
         steps5[256][STEPS];
     counter sign0, sign1[9], sign2[9], sign3[81], sign4[81], sign5[81];
-    counter lengths[LONGEST], digits[LONGEST]; /* E, H */
+    counter lengths[LONGEST_ESCAPE], digits[LONGEST_ESCAPE]; /* E, H */
 };
 
 /* ---- 10.1 Counters and mixing ---- */
@@ -85,13 +85,13 @@ static void start_model(context_decoder *d) {
         d->rate[n] = 32768 / (2 * n + 3);
     for (int i = 0; i < 4096; i++)
         d->stretched[i] = (int32_t)shift_down(lg((uint64_t)(2 * i + 1)) - lg((uint64_t)(8191 - 2 * i)), 1);
-    for (int set = 0; set <= SIGN; set++)
+    for (int set = 0; set <= SIGN_WEIGHTS; set++)
         for (int i = 0; i < INPUTS; i++)
             d->weights[set][i] = 13000;
     for (int i = 0; i < STEPS; i++)
         d->steps0[i].p = i % 7 == 0 ? 32768 : 20000;
     d->sign0.p = 32768;
-    for (int i = 0; i < LONGEST; i++)
+    for (int i = 0; i < LONGEST_ESCAPE; i++)
         d->lengths[i].p = d->digits[i].p = 32768;
 }
 
@@ -158,13 +158,13 @@ static bool take_sign(context_decoder *d, const neighbours *near) {
         &d->sign4[third(near->l2) + 3 * third(near->u2) + 9 * l + 27 * u],
         &d->sign5[v + 3 * third(near->vl) + 9 * third(near->vr) + 27 * third(near->v2)],
     };
-    return mixed(d, d->weights[SIGN], k);
+    return mixed(d, d->weights[SIGN_WEIGHTS], k);
 }
 
 static int32_t take_rest(context_decoder *d) {
     int e = 0;
     int32_t rest = 1;
-    while (e < LONGEST && plain(d, &d->lengths[e]))
+    while (e < LONGEST_ESCAPE && plain(d, &d->lengths[e]))
         e++;
     while (e-- > 0)
         rest = 2 * rest + (int32_t)plain(d, &d->digits[e]);

@@ -6,13 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-cmodel_status fail(const context *c, cmodel_status status, const char *format, ...) {
+void set_error(const context *c, cmodel_status status, const char *format, ...) {
     va_list arguments;
     c->error->status = status;
     va_start(arguments, format);
     vsnprintf(c->error->message, sizeof c->error->message, format, arguments);
     va_end(arguments);
-    return status;
 }
 
 /* ---- Integers ---- */
@@ -193,13 +192,13 @@ bytes bits_rest(const bit_reader *reader) {
 void *allocate(const context *c, uint64_t count, size_t item) {
     uint64_t size = count * item;
     if (count > (SIZE_MAX - 1) / item) {
-        fail(c, CMODEL_LIMIT_MEMORY, "%llu items of %llu bytes do not fit into this machine",
-             (unsigned long long)count, (unsigned long long)item);
+        set_error(c, CMODEL_LIMIT_MEMORY, "%llu items of %llu bytes do not fit into this machine",
+                  (unsigned long long)count, (unsigned long long)item);
         return NULL;
     }
     void *memory = calloc(size > 0 ? (size_t)size : 1, 1);
     if (memory == NULL)
-        fail(c, CMODEL_LIMIT_MEMORY, "no memory for %llu bytes", (unsigned long long)size);
+        set_error(c, CMODEL_LIMIT_MEMORY, "no memory for %llu bytes", (unsigned long long)size);
     return memory;
 }
 

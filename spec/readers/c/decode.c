@@ -30,7 +30,7 @@ static uint32_t as_bits(float value) {
     return bits;
 }
 
-static cmodel_status bad(const context *c, const char *what) {
+static cmodel_status bad_values(const context *c, const char *what) {
     return fail(c, CMODEL_BAD_STREAM, "%s", what);
 }
 
@@ -79,7 +79,7 @@ static cmodel_status pick_entries(const context *c, const form *form, const void
             uint32_t index;
             TRY(integers_next(indices, &index));
             if (index >= form->entries)
-                return bad(c, "an index beyond the entries of its codebook");
+                return bad_values(c, "an index beyond the entries of its codebook");
             put(output, at++, get(entries, group * form->entries + index));
         }
     return CMODEL_OK;
@@ -109,7 +109,7 @@ static cmodel_status read_zero(const context *c, const form *form, integers *low
     TRY(integers_next(high, &upper));
     *zero = form->base + (int64_t)lower + 65536 * (int64_t)upper;
     if (*zero > 1 << 23 || *zero < -(1 << 23))
-        return bad(c, "a zero point above 2^23");
+        return bad_values(c, "a zero point above 2^23");
     return CMODEL_OK;
 }
 
@@ -123,13 +123,13 @@ static cmodel_status scale_integers(const context *c, const form *form, const vo
         int64_t zero;
         TRY(read_zero(c, form, low, high, &zero));
         if (!(scale >= -FLT_MAX && scale <= FLT_MAX))
-            return bad(c, "a scale that is not finite");
+            return bad_values(c, "a scale that is not finite");
         for (uint64_t i = 0; i < run; i++) {
             uint32_t value;
             TRY(integers_next(stream, &value));
             int64_t integer = form->lowest + (int64_t)value;
             if (integer > most)
-                return bad(c, "an integer that is not of its type");
+                return bad_values(c, "an integer that is not of its type");
             float product = scale * (float)(integer - zero);
             put(output, at++, product == 0 ? 0 : as_bits(product));
         }
@@ -165,18 +165,18 @@ static cmodel_status read_gaps(const context *c, const form *form, integers *sym
     for (uint64_t i = 0; i < count; i++) {
         TRY(integers_next(symbols, &symbol));
         if (symbol > more)
-            return bad(c, "a symbol beyond those of a relative index");
+            return bad_values(c, "a symbol beyond those of a relative index");
         next += symbol;
         if (symbol == more)
             continue;
         if (next >= grid)
-            return bad(c, "a position beyond the end of the tensor");
+            return bad_values(c, "a position beyond the end of the tensor");
         bitmap[next / 8] |= (uint8_t)(1u << next % 8);
         next++;
         found++;
     }
     if (found != form->count || (count > 0 && symbol == more))
-        return bad(c, "a relative index of another number of positions");
+        return bad_values(c, "a relative index of another number of positions");
     return CMODEL_OK;
 }
 
@@ -188,9 +188,9 @@ static cmodel_status read_bitmap(const context *c, const form *form, uint8_t *bi
         for (unsigned bits = bitmap[i]; bits != 0; bits &= bits - 1)
             found++;
     if (grid % 8 != 0 && bitmap[grid / 8] >> grid % 8 != 0)
-        return bad(c, "the padding of a bitmap is not zero");
+        return bad_values(c, "the padding of a bitmap is not zero");
     if (found != form->count)
-        return bad(c, "a bitmap of another number of positions");
+        return bad_values(c, "a bitmap of another number of positions");
     return CMODEL_OK;
 }
 
@@ -279,7 +279,7 @@ static cmodel_status next_code(const context *c, const form *form, integers *cod
     uint32_t code;
     TRY(integers_next(codes, &code));
     if (code >= form->entries)
-        return bad(c, "a code beyond the entries of its codebook");
+        return bad_values(c, "a code beyond the entries of its codebook");
     uint64_t book = stage * form->groups + (form->groups == 1 ? 0 : block);
     *first = (book * form->entries + code) * form->dimension;
     return CMODEL_OK;
@@ -383,13 +383,13 @@ static cmodel_status walk_trellis(const context *c, const tensor_entry *tensor, 
     for (uint64_t group = 0; group < form->groups; group++) {
         float scale = as_float(get(scales, group));
         if (!(scale >= -FLT_MAX && scale <= FLT_MAX))
-            return bad(c, "a scale that is not finite");
+            return bad_values(c, "a scale that is not finite");
         for (uint64_t i = 0; i < run; i++) {
             uint32_t value;
             TRY(integers_next(stream, &value));
             int32_t integer = (int32_t)form->lowest + (int32_t)value;
             if (integer > most)
-                return bad(c, "an integer that is not of its type");
+                return bad_values(c, "an integer that is not of its type");
             float product = scale * (float)trellis_level(state, integer);
             put(output, at++, product == 0 ? 0 : as_bits(product));
             state = trellis_next(state, integer % 2 != 0);

@@ -9,7 +9,7 @@ static cmodel_status cut_short(const context *c) {
 
 /* ---- Which blobs a layer has ---- */
 
-static bool is_stored(const directory *directory, uint64_t layer, uint64_t blob) {
+bool find_tensor(const directory *directory, uint64_t layer, uint64_t blob, size_t *index) {
     size_t low = 0, high = directory->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -19,6 +19,7 @@ static bool is_stored(const directory *directory, uint64_t layer, uint64_t blob)
         else
             high = middle;
     }
+    *index = low;
     return low < directory->count && directory->tensors[low].layer == layer &&
            directory->tensors[low].blob == blob;
 }
@@ -27,7 +28,8 @@ static bool is_stored(const directory *directory, uint64_t layer, uint64_t blob)
 static bool is_shared(const manifest *manifest, const directory *directory, size_t index) {
     const named_parameter *parameter = &manifest->parameters[index];
     const named_parameter *owner = &manifest->parameters[parameter->owner];
-    return owner->layer != parameter->layer && is_stored(directory, owner->layer, owner->blob);
+    size_t tensor;
+    return owner->layer != parameter->layer && find_tensor(directory, owner->layer, owner->blob, &tensor);
 }
 
 /* The blobs of a layer, stored and shared, are 0, 1, 2... */
@@ -108,7 +110,7 @@ typedef struct {
     bool over; /* one of them is above the limit */
 } amounts;
 
-static void count_elements(const context *c, const tensor_entry *tensor, amounts *all) {
+static void add_amounts(const context *c, const tensor_entry *tensor, amounts *all) {
     uint64_t limit = c->max_memory / 4, decoded = tensor->elements;
     if (tensor->forms[0].rotation != NULL)
         decoded += tensor->forms[0].rotation->elements;
@@ -143,7 +145,7 @@ static cmodel_status read_tensors(const context *c, const manifest *manifest, co
         TRY(read_entry(c, directory, at, &entry));
         if (tensor.layer == manifest->layer_count)
             TRY(check_mean(c, manifest, &entry));
-        count_elements(c, &entry, &all);
+        add_amounts(c, &entry, &all);
         TRY(grow(c, &directory->tensors, &directory->room, directory->count, sizeof *directory->tensors));
         directory->tensors[directory->count++] = tensor;
     }

@@ -54,7 +54,7 @@ static cmodel_status check_entry(const context *c, const section *section, size_
 
 /* Read an entry of the table; the section's size goes into `stored`, its place is not yet known. */
 static cmodel_status read_section(const context *c, bytes *table, size_t index, section *section, uint64_t *size) {
-    uint64_t head;
+    uint64_t head = 0;
     bytes crc;
     bool good = take_shortest(table, 0xFFFFF, &head) && take_shortest(table, LARGEST_SIZE, size);
     section->decoded_size = *size;
@@ -89,7 +89,7 @@ static cmodel_status place_sections(const context *c, bytes file, const uint64_t
     return CMODEL_OK;
 }
 
-static cmodel_status read_table(const context *c, bytes file, bytes entries, uint64_t *sizes,
+static cmodel_status read_entries(const context *c, bytes file, bytes entries, uint64_t *sizes,
                                 section_table *table) {
     unsigned notes = 0, labels = 0;
     uint64_t end = HEADER_SIZE + (uint64_t)entries.size;
@@ -118,7 +118,7 @@ cmodel_status read_file(const context *c, bytes file, section_table *table) {
     table->count = 0;
     cmodel_status status = CMODEL_LIMIT_MEMORY;
     if (sizes != NULL && table->sections != NULL)
-        status = read_table(c, file, entries, sizes, table);
+        status = read_entries(c, file, entries, sizes, table);
     free(sizes);
     return status;
 }

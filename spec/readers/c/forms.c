@@ -70,7 +70,7 @@ static cmodel_status allot(const reader *r, uint64_t size, bytes *stream) {
 }
 
 /* Take the table from the stream that is `back` tables before. */
-static cmodel_status share_table(const reader *r, uint64_t back, integer_stream *stream) {
+static cmodel_status refer_to_table(const reader *r, uint64_t back, integer_stream *stream) {
     unsigned list = stream->coder - HUFFMAN;
     if (back > r->place->owners[list])
         return contradicts(r, "a table is shared from farther back than there are tables");
@@ -116,7 +116,7 @@ static cmodel_status read_integers(const reader *r, uint64_t count, unsigned bit
     TRY(allot(r, size, &stream->stream));
     if (stream->coder >= SPLIT)
         return CMODEL_OK;
-    return argument > 0 ? share_table(r, argument, stream) : own_table(r, stream);
+    return argument > 0 ? refer_to_table(r, argument, stream) : own_table(r, stream);
 }
 
 static unsigned index_bits(uint64_t entries) {
@@ -235,7 +235,7 @@ static cmodel_status read_axes(const reader *r, form *form) {
 }
 
 static cmodel_status read_product(const reader *r, form *form) {
-    uint64_t all, codes;
+    uint64_t all = 0, codes = 0;
     TRY(read_axes(r, form));
     TRY(read_range(r, 1, MOST_STAGES, &form->stages, "the stages of a product"));
     TRY(read_range(r, 1, LARGEST_SIZE, &form->blocks, "a product of no blocks"));
@@ -313,7 +313,7 @@ static cmodel_status read_form(const reader *r, uint64_t elements, unsigned allo
     }
 }
 
-static cmodel_status read_shape(const reader *r, tensor_entry *tensor) {
+static cmodel_status read_extents(const reader *r, tensor_entry *tensor) {
     uint64_t rank;
     bool empty = false;
     TRY(read_range(r, 0, CMODEL_MAX_RANK, &rank, "more than 32 dimensions"));
@@ -336,6 +336,6 @@ cmodel_status read_entry(const context *c, directory *directory, place *place, t
     reader r = {c, directory, place, tensor};
     form *made;
     memset(tensor, 0, sizeof *tensor);
-    TRY(read_shape(&r, tensor));
+    TRY(read_extents(&r, tensor));
     return read_form(&r, tensor->elements, ANY, &made);
 }

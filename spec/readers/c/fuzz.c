@@ -1,5 +1,6 @@
-/* The libFuzzer target: open a file, list it, decode everything. It is built without the comparison of
+/* The libFuzzer target: open a file, list it, decode everything, run its network. It is built without the comparison of
  * CRC-32s, and its mutator changes one section and makes the section table right again. */
+#include "cmodel_run.h"
 #include "internal.h"
 
 #include <stdlib.h>
@@ -23,6 +24,39 @@ static void decode_part(cmodel *file, size_t index, unsigned number, const cmode
     free(values);
 }
 
+/* In memory of just the size that is stated, so that a step beyond it is found. */
+static void run_network(cmodel *file) {
+    cmodel_error error;
+    cmodel_net *net;
+    cmodel_net_info info;
+    if (cmodel_net_plan(file, 1 << 22, &net, &error) != CMODEL_OK) {
+        if (error.status == CMODEL_OK || error.message[0] == 0 || net != NULL)
+            abort();
+        return;
+    }
+    cmodel_net_describe(net, &info);
+    if (info.weight_bytes > 1 << 22 || info.arena_bytes > (1 << 22) - info.weight_bytes)
+        abort();
+    uint8_t *weights = malloc(info.weight_bytes + 1), *arena = malloc(info.arena_bytes);
+    static const uint8_t pixels[3 * 64 * 64] = {255, 1, 2};
+    if (weights != NULL && arena != NULL && info.operations < 1 << 21 &&
+        cmodel_net_load(net, file, weights, arena, &error) == CMODEL_OK) {
+        volatile float read;
+        for (size_t i = 0; i < info.input.elements; i++)
+            cmodel_net_input(net)[i] = (float)i;
+        cmodel_net_prepare(net, pixels, 8, 8, 3); /* false where it does not fit */
+        if (info.input.rank == 4 && info.input.extents[2] <= 64 && info.input.extents[3] <= 64)
+            cmodel_net_prepare(net, pixels, info.input.extents[2], info.input.extents[3], 1);
+        const float *output = cmodel_net_run(net);
+        for (size_t i = 0; i < info.output.elements; i++)
+            read = output[i];
+        (void)read;
+    }
+    cmodel_net_free(net);
+    free(weights);
+    free(arena);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     cmodel *file;
     cmodel_error error;
@@ -43,6 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         for (unsigned k = 0; k < tensor.part_count; k++)
             decode_part(file, i, k, &tensor.parts[k]);
     }
+    run_network(file);
     cmodel_close(file);
     return 0;
 }
@@ -54,8 +89,10 @@ static void store(uint8_t *data, uint64_t value, unsigned size) {
         data[i] = (uint8_t)(value >> 8 * i);
 }
 
-/* Where the tensor directory stands in a manifest, its tag and size included; empty where there is none. */
-static bytes find_directory(bytes manifest, bytes *field) {
+enum { NETWORK_FIELD = 1, DIRECTORY_FIELD = 3 };
+
+/* Where a field stands in a manifest, its tag and size included; empty where there is none. */
+static bytes find_field(bytes manifest, unsigned number, bytes *field) {
     bytes none = {NULL, 0};
     while (manifest.size > 0) {
         bytes start = manifest, content = none;
@@ -63,7 +100,7 @@ static bytes find_directory(bytes manifest, bytes *field) {
         if (!take_varint(&manifest, &tag) || (tag & 7) != 2 || !take_varint(&manifest, &size) ||
             !take_bytes(&manifest, size, &content))
             return none;
-        if (tag >> 3 == 3) {
+        if (tag >> 3 == number) {
             field->data = start.data;
             field->size = start.size - manifest.size;
             return content;
@@ -72,9 +109,9 @@ static bytes find_directory(bytes manifest, bytes *field) {
     return none;
 }
 
-/* Mutate the directory alone and state its new size; 0 where it does not fit. */
-static size_t mutate_directory(uint8_t *part, size_t size, size_t room) {
-    bytes manifest = {part, size}, field = {NULL, 0}, content = find_directory(manifest, &field);
+/* Mutate a field alone and state its new size; 0 where it does not fit. */
+static size_t mutate_field(uint8_t *part, size_t size, size_t room, unsigned number) {
+    bytes manifest = {part, size}, field = {NULL, 0}, content = find_field(manifest, number, &field);
     size_t before = content.size == 0 ? 0 : (size_t)(field.data - part), after = size - before - field.size;
     uint8_t *changed = malloc(room);
     size_t made = 0;
@@ -84,7 +121,7 @@ static size_t mutate_directory(uint8_t *part, size_t size, size_t room) {
         uint8_t *rest = malloc(after + 1);
         if (rest != NULL) {
             memcpy(rest, part + size - after, after);
-            part[before] = 0x1A;
+            part[before] = (uint8_t)(number << 3 | BYTES);
             for (size_t left = mutated; part[at++] = (uint8_t)(left & 127) | (left > 127 ? 128 : 0), left > 127;)
                 left >>= 7;
             memcpy(part + at, changed, mutated);
@@ -174,7 +211,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t room, unsigned
             if (changed->size > 0)
                 memcpy(content, changed->data, changed->size);
             if (exchanged == 0 && seed / 16 % 4 != 0)
-                made = mutate_directory(content, changed->size, room);
+                made = mutate_field(content, changed->size, room, seed / 16 % 4 == 1 ? NETWORK_FIELD : DIRECTORY_FIELD);
             if (made == 0)
                 made = LLVMFuzzerMutate(content, changed->size, room);
             changed->data = content;

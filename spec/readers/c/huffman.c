@@ -1,9 +1,9 @@
 /* Chapter 7: Huffman streams. */
 #include "internal.h"
 
-enum { LONGEST = 11, MOST_SYMBOLS = 2048, SLOTS = 1 << LONGEST };
+enum { LONGEST = 11, HUFFMAN_SYMBOLS = 2048, SLOTS = 1 << LONGEST };
 
-static cmodel_status bad(const integers *s, const char *what) {
+static cmodel_status bad_code(const integers *s, const char *what) {
     return fail(s->c, CMODEL_BAD_STREAM, "Huffman stream: %s", what);
 }
 
@@ -37,7 +37,7 @@ static cmodel_status read_lengths(const integers *s, bytes *input, unsigned symb
         uint8_t length = (uint8_t)nibble;
         if (nibble > LONGEST) {
             if (at == 0 && nibble % 2 == 0)
-                return bad(s, "a repeated length comes first");
+                return bad_code(s, "a repeated length comes first");
             length = nibble % 2 == 0 ? lengths[at - 1] : 0;
             times = next_nibble(&n);
             if (nibble >= 14)
@@ -45,16 +45,16 @@ static cmodel_status read_lengths(const integers *s, bytes *input, unsigned symb
             times += 3;
         }
         if (n.over)
-            return bad(s, "it ends within its table");
+            return bad_code(s, "it ends within its table");
         if (times > symbols - at)
-            return bad(s, "a run goes beyond the last symbol");
+            return bad_code(s, "a run goes beyond the last symbol");
         for (; times > 0; times--)
             lengths[at++] = length;
     }
     if (lengths[symbols - 1] == 0)
-        return bad(s, "the last symbol does not occur");
+        return bad_code(s, "the last symbol does not occur");
     if (n.half && next_nibble(&n) != 0)
-        return bad(s, "the unused nibble of the table is not 0");
+        return bad_code(s, "the unused nibble of the table is not 0");
     *input = n.input;
     return CMODEL_OK;
 }
@@ -84,13 +84,13 @@ static void fill_slots(huffman_table *table, const uint8_t *lengths, unsigned sy
 }
 
 cmodel_status huffman_read_table(integers *s, bytes *input, unsigned bits, bool empty) {
-    uint8_t lengths[MOST_SYMBOLS];
+    uint8_t lengths[HUFFMAN_SYMBOLS];
     uint64_t symbols;
     unsigned used = 0, sum = 0;
-    if (!take_shortest(input, bits == 8 ? 256 : MOST_SYMBOLS, &symbols))
-        return bad(s, "the number of symbols");
+    if (!take_shortest(input, bits == 8 ? 256 : HUFFMAN_SYMBOLS, &symbols))
+        return bad_code(s, "the number of symbols");
     if ((symbols == 0) != empty)
-        return bad(s, "symbols without integers, or integers without symbols");
+        return bad_code(s, "symbols without integers, or integers without symbols");
     s->symbols = (unsigned)symbols;
     if (symbols == 0)
         return CMODEL_OK;
@@ -102,13 +102,13 @@ cmodel_status huffman_read_table(integers *s, bytes *input, unsigned bits, bool 
         }
     if (used == 1) {
         if (lengths[symbols - 1] != 1)
-            return bad(s, "the length of the only symbol is not 1");
+            return bad_code(s, "the length of the only symbol is not 1");
         s->constant = true;
         s->value = (uint16_t)(symbols - 1);
         return CMODEL_OK;
     }
     if (sum != SLOTS)
-        return bad(s, "the code is not complete");
+        return bad_code(s, "the code is not complete");
     fill_slots(&s->table.huffman, lengths, (unsigned)symbols);
     return CMODEL_OK;
 }
@@ -127,7 +127,7 @@ static cmodel_status read_substream(const integers *s, bytes input, uint16_t *ou
         bits.count -= length;
     }
     if (!bits_at_end(&bits))
-        return bad(s, "its bits are not exactly those of its integers");
+        return bad_code(s, "its bits are not exactly those of its integers");
     return CMODEL_OK;
 }
 
@@ -138,11 +138,11 @@ cmodel_status huffman_chunk(const integers *s, bytes chunk, uint16_t *output, si
     uint64_t sizes[3];
     for (int j = 0; j < 3; j++)
         if (!take_shortest(&chunk, UINT32_MAX, &sizes[j]))
-            return bad(s, "the sizes of sub-streams");
+            return bad_code(s, "the sizes of sub-streams");
     for (int j = 0; j < 4; j++) {
         bytes part = chunk;
         if (j < 3 && !take_bytes(&chunk, sizes[j], &part))
-            return bad(s, "a sub-stream goes beyond the end of its chunk");
+            return bad_code(s, "a sub-stream goes beyond the end of its chunk");
         size_t some = j < 3 ? quarter : count - done;
         TRY(read_substream(s, part, output + done, some));
         done += some;

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-static cmodel_status bad(const context *c, const char *what) {
+static cmodel_status bad_integers(const context *c, const char *what) {
     return fail(c, CMODEL_BAD_STREAM, "%s", what);
 }
 
@@ -14,21 +14,22 @@ static cmodel_status check_jumps(const integers *s) {
     uint64_t all = 0;
     for (size_t at = 0; at < s->jumps.size; at += 8)
         all += load32(s->jumps.data + at);
-    return all == s->payload.size ? CMODEL_OK : bad(s->c, "the sizes in a jump table are not those of the chunks");
+    return all == s->payload.size ? CMODEL_OK
+                                  : bad_integers(s->c, "the sizes in a jump table are not those of the chunks");
 }
 
 static cmodel_status read_chunks(integers *s, bytes input) {
     uint8_t head;
     if (s->left > CHUNK_SMALL) {
         if (!take_u8(&input, &head))
-            return bad(s->c, "a stream ends before its chunks");
+            return bad_integers(s->c, "a stream ends before its chunks");
         s->chunk_log = head & 31;
         s->wide = s->source.coder == RANS && head >> 7;
         if (s->chunk_log < 12 || s->chunk_log > 20 || (head & ~(s->wide ? 0x9Fu : 0x1Fu)) != 0)
-            return bad(s->c, "the size of the chunks of a stream");
+            return bad_integers(s->c, "the size of the chunks of a stream");
         uint64_t chunks = ((s->left - 1) >> s->chunk_log) + 1;
         if (chunks > 1 && !take_bytes(&input, 8 * chunks, &s->jumps))
-            return bad(s->c, "a stream ends within its jump table");
+            return bad_integers(s->c, "a stream ends within its jump table");
     }
     s->payload = input;
     return s->jumps.size > 0 ? check_jumps(s) : CMODEL_OK;
@@ -57,9 +58,9 @@ static cmodel_status share_table(integers *s) {
     TRY(check_section(s->c, owner.section));
     TRY(read_table(s, &owner.stream, owner.bits, owner.count));
     if (s->symbols == 0 && s->left > 0)
-        return bad(s->c, "a shared table without symbols");
+        return bad_integers(s->c, "a shared table without symbols");
     if (s->source.bits == 8 && s->symbols > 256)
-        return bad(s->c, "a shared table of symbols above 255 for integers of 8 bits");
+        return bad_integers(s->c, "a shared table of symbols above 255 for integers of 8 bits");
     return CMODEL_OK;
 }
 
@@ -67,7 +68,7 @@ static cmodel_status open_coded(integers *s) {
     bytes input = s->source.stream;
     TRY(s->source.shares ? share_table(s) : read_table(s, &input, s->source.bits, s->left));
     if (s->left == 0 || s->constant)
-        return input.size == 0 ? CMODEL_OK : bad(s->c, "bytes follow the end of a stream");
+        return input.size == 0 ? CMODEL_OK : bad_integers(s->c, "bytes follow the end of a stream");
     return read_chunks(s, input);
 }
 
@@ -75,7 +76,7 @@ static cmodel_status open_coded(integers *s) {
 static cmodel_status open_packed(integers *s, bytes packed, unsigned width) {
     unsigned used = (unsigned)(s->left % 8 * width % 8);
     if (used != 0 && packed.data[packed.size - 1] >> used != 0)
-        return bad(s->c, "the padding of packed integers is not zero");
+        return bad_integers(s->c, "the padding of packed integers is not zero");
     s->source.width = width;
     s->constant = width == 0;
     s->bits = bits_of(packed);
@@ -88,9 +89,9 @@ static cmodel_status open_split(integers *s) {
     uint64_t size;
     uint8_t head;
     if (!take_u8(&input, &head) || (head & 0x70) != 0 || (head & 15) == 0)
-        return bad(s->c, "the head of a split stream");
+        return bad_integers(s->c, "the head of a split stream");
     if (!multiply(s->left, head & 15, &size) || !take_bytes(&input, (size + 7) / 8, &low))
-        return bad(s->c, "a split stream ends within its low part");
+        return bad_integers(s->c, "a split stream ends within its low part");
     TRY(open_packed(s, low, head & 15));
     high.coder = head >> 7 ? RANS : HUFFMAN;
     high.bits = 16;
@@ -102,10 +103,11 @@ static cmodel_status open_split(integers *s) {
 static cmodel_status open_contexts(integers *s) {
     if (s->left > 0)
         return contexts_open(s->c, s->source.stream, s->left, s->source.bits, &s->contexts);
-    return s->source.stream.size == 0 ? CMODEL_OK : bad(s->c, "a context stream of no integers is not empty");
+    return s->source.stream.size == 0 ? CMODEL_OK
+                                      : bad_integers(s->c, "a context stream of no integers is not empty");
 }
 
-static cmodel_status open(integers *s) {
+static cmodel_status open_stream(integers *s) {
     s->chunk_log = 12; /* the size of the blocks where there are no larger chunks */
     if (s->source.coder == PACKED)
         TRY(open_packed(s, s->source.stream, s->source.width));
@@ -132,7 +134,7 @@ cmodel_status integers_open(const context *c, const integer_stream *source, inte
     s->c = c;
     s->source = *source;
     s->left = source->count;
-    cmodel_status status = open(s);
+    cmodel_status status = open_stream(s);
     if (status != CMODEL_OK) {
         integers_close(s);
         *opened = NULL;
@@ -154,7 +156,7 @@ static cmodel_status next_split(integers *s, size_t count) {
         uint32_t high, low = bits_take(&s->bits, s->source.width);
         TRY(integers_next(s->high, &high));
         if (high > 0xFFFFu >> s->source.width)
-            return bad(s->c, "an integer of a split stream is above 65,535");
+            return bad_integers(s->c, "an integer of a split stream is above 65,535");
         s->block[i] = (uint16_t)(high << s->source.width | low);
     }
     return CMODEL_OK;
@@ -163,7 +165,7 @@ static cmodel_status next_split(integers *s, size_t count) {
 cmodel_status integers_refill(integers *s) {
     size_t count = s->left < s->block_size ? (size_t)s->left : s->block_size;
     if (count == 0)
-        return bad(s->c, "a stream has fewer integers than are asked for");
+        return bad_integers(s->c, "a stream has fewer integers than are asked for");
     if (s->constant) {
         /* The block is filled already. */
     } else if (s->source.coder == PACKED) {

@@ -50,7 +50,9 @@ typedef struct {
 
 /* 1. Conventions (conventions.c, inflate.c, dictionary.c) */
 
-cmodel_status fail(const context *c, cmodel_status status, const char *format, ...) PRINTF_LIKE(3, 4);
+void set_error(const context *c, cmodel_status status, const char *format, ...) PRINTF_LIKE(3, 4);
+/* Fill in the error and give its status: a macro, so that compilers see that it is not CMODEL_OK. */
+#define fail(c, status, ...) (set_error(c, status, __VA_ARGS__), (status))
 
 uint16_t load16(const uint8_t *data);
 uint32_t load32(const uint8_t *data);
@@ -129,6 +131,18 @@ cmodel_status inflate_section(const context *c, const section *section, uint8_t 
 
 /* 3. The manifest (manifest.c) */
 
+enum { VARINT = 0, FIXED64 = 1, BYTES = 2, GROUP = 3, GROUP_END = 4, FIXED32 = 5 };
+
+typedef struct {
+    uint32_t number;
+    unsigned wire;
+    uint64_t value; /* of a number, its bits; or the size of BYTES */
+    bytes data; /* of wire type BYTES, else empty */
+} field;
+
+/* Take the next field of a message that is itself `depth` deep. */
+cmodel_status next_field(const context *c, bytes *input, unsigned depth, field *field);
+
 typedef struct {
     bytes name;
     uint32_t number; /* 2 and up where a layer before has the name: its key is name#number */
@@ -144,6 +158,7 @@ typedef struct {
 } named_parameter;
 
 typedef struct {
+    bytes whole; /* the message */
     uint8_t *text; /* what was deflated; NULL where the manifest is not */
     layer *layers;
     size_t layer_count, layer_room;
@@ -255,6 +270,9 @@ typedef struct {
 /* Read an entry and allot the streams: `place` moves on. Tables that come for the first time are added to
  * the owners in the directory. */
 cmodel_status read_entry(const context *c, directory *directory, place *place, tensor_entry *tensor);
+
+/* The tensor that is stored for a blob of a layer; false where there is none. */
+bool find_tensor(const directory *directory, uint64_t layer, uint64_t blob, size_t *index);
 
 cmodel_status read_directory(const context *c, const manifest *manifest, const section_table *table,
                              directory *directory);

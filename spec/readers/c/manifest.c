@@ -5,14 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEEPEST = 100, VARINT = 0, FIXED64 = 1, BYTES = 2, GROUP = 3, GROUP_END = 4, FIXED32 = 5 };
-
-typedef struct {
-    uint32_t number;
-    unsigned wire;
-    uint64_t value; /* of wire type VARINT, or the size of BYTES */
-    bytes data; /* of wire type BYTES, else empty */
-} field;
+enum { DEEPEST = 100 };
 
 static cmodel_status broken(const context *c, const char *what) {
     return fail(c, CMODEL_BAD_MANIFEST, "the manifest does not parse: %s", what);
@@ -28,7 +21,7 @@ static cmodel_status read_tag(const context *c, bytes *input, field *field) {
 }
 
 static cmodel_status read_value(const context *c, bytes *input, field *field) {
-    bytes skipped;
+    bytes word;
     bool good;
     field->data.data = NULL;
     field->data.size = 0;
@@ -37,10 +30,14 @@ static cmodel_status read_value(const context *c, bytes *input, field *field) {
         good = take_varint(input, &field->value);
         break;
     case FIXED64:
-        good = take_bytes(input, 8, &skipped);
+        good = take_bytes(input, 8, &word);
+        if (good)
+            field->value = load64(word.data);
         break;
     case FIXED32:
-        good = take_bytes(input, 4, &skipped);
+        good = take_bytes(input, 4, &word);
+        if (good)
+            field->value = load32(word.data);
         break;
     case BYTES:
         good = take_varint(input, &field->value) && take_bytes(input, field->value, &field->data);
@@ -71,8 +68,7 @@ static cmodel_status skip_group(const context *c, bytes *input, uint32_t number,
     return CMODEL_OK;
 }
 
-/* Take the next field of a message that is itself `depth` deep. */
-static cmodel_status next_field(const context *c, bytes *input, unsigned depth, field *field) {
+cmodel_status next_field(const context *c, bytes *input, unsigned depth, field *field) {
     TRY(read_tag(c, input, field));
     if (field->wire != GROUP)
         return read_value(c, input, field);
@@ -232,6 +228,7 @@ cmodel_status read_manifest(const context *c, const section *section, manifest *
         text.data = manifest->text;
         text.size = (size_t)section->decoded_size;
     }
+    manifest->whole = text;
     TRY(read_message(c, text, manifest));
     return name_layers(c, manifest);
 }

@@ -21,7 +21,7 @@ static int64_t stretch(const model *m, uint64_t ones, uint64_t zeros, uint64_t k
     return lg(ones * UNIT + k * (uint64_t)m->p1) - lg(zeros * UNIT + k * (uint64_t)m->p0);
 }
 
-static unsigned context_of(const model *m, uint64_t j) {
+static unsigned mask_context(const model *m, uint64_t j) {
     unsigned context = m->above[j] * 4u + m->above2[j] * 8u;
     if (j >= 1)
         context += m->row[j - 1];
@@ -35,7 +35,7 @@ static unsigned context_of(const model *m, uint64_t j) {
 }
 
 static unsigned take_element(model *m, uint64_t j, uint64_t ones, uint64_t seen) {
-    unsigned context = context_of(m, j);
+    unsigned context = mask_context(m, j);
     int64_t x[WEIGHTS], sum = 0;
     x[0] = m->bias;
     x[1] = stretch(m, m->column[j], m->rows_seen - m->column[j], 1);

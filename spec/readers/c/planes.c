@@ -11,7 +11,7 @@ typedef struct {
     integers *planes[MOST_PLANES];
 } planes;
 
-static cmodel_status bad(const context *c, const char *what) {
+static cmodel_status bad_planes(const context *c, const char *what) {
     return fail(c, CMODEL_BAD_STREAM, "byte planes: %s", what);
 }
 
@@ -20,33 +20,33 @@ static cmodel_status open_plane(const context *c, bytes *input, uint64_t count, 
     uint64_t size;
     uint8_t head;
     if (!take_u8(input, &head))
-        return bad(c, "they end before their last");
+        return bad_planes(c, "they end before their last");
     stream.bits = 8;
     stream.count = count;
     if (head <= 8) {
         stream.coder = PACKED;
         stream.width = head;
         if (!multiply(count, head, &size))
-            return bad(c, "more words than 2^53");
+            return bad_planes(c, "more words than 2^53");
         size = (size + 7) / 8;
     } else if (head == PLANE_HUFFMAN || head == PLANE_RANS) {
         stream.coder = head == PLANE_HUFFMAN ? HUFFMAN : RANS;
         if (!take_shortest(input, UINT32_MAX, &size))
-            return bad(c, "the size of one");
+            return bad_planes(c, "the size of one");
     } else {
-        return bad(c, "the head of one");
+        return bad_planes(c, "the head of one");
     }
     if (!take_bytes(input, size, &stream.stream))
-        return bad(c, "one goes beyond the end");
+        return bad_planes(c, "one goes beyond the end");
     return integers_open(c, &stream, plane);
 }
 
 static cmodel_status open_planes(const context *c, bytes input, uint64_t count, planes *p) {
     if (!take_u8(&input, &p->transform) || p->transform > 1)
-        return bad(c, "the transform");
+        return bad_planes(c, "the transform");
     for (unsigned i = 0; i < p->size; i++)
         TRY(open_plane(c, &input, count, &p->planes[i]));
-    return input.size == 0 ? CMODEL_OK : bad(c, "bytes follow the last");
+    return input.size == 0 ? CMODEL_OK : bad_planes(c, "bytes follow the last");
 }
 
 static cmodel_status join(planes *p, uint64_t count, void *words) {
