@@ -45,6 +45,7 @@ MAX_TRIALS = 9
 FEW_TRIALS = 4
 # Options of the recipe's steps that pay on some nets and cost on others: tried one after the other.
 SHRUNK = {"shrink": 0.05}
+RATED = {"rate_weight": 0.03}
 CORRECTED = {"correct": True}
 # How log(KL) falls with log(bytes), and how much less of it makes a change of options worth while.
 FALL, WORTH = 3.0, 0.02
@@ -97,7 +98,8 @@ def search(
         factors = layer_shares(best, run.trials, run.before(), run.net_of(best), judge)
         if factors:
             best = run.better(best, run.bisect(factors, best.knob, most=FEW_TRIALS))
-        best = run.changed(best, SHRUNK)
+        for options in (RATED, SHRUNK):
+            best = run.changed(best, options)
         if any(layer.type == "Eltwise" for layer in net.layers):
             # What is added to a shortcut is best fitted to what the shortcut has become. Each layer
             # takes a pass over the images, so that this is not done where it gains little.
