@@ -2,6 +2,9 @@
 
 Environment: CMODEL_DEBUG=1 builds with bounds checks and without optimisation;
 CMODEL_OPENMP=0 builds without OpenMP (one thread).
+
+The kernels use what GCC and Clang have beyond C11 (target attributes, vector extensions), which
+Microsoft's compiler has not: on Windows they are built by MinGW-w64.
 """
 
 import os
@@ -24,6 +27,10 @@ common = ["-std=c11", "-ffp-contract=off", "-fvisibility=hidden", *openmp, *thre
 wrapper_flags = [*common, *(["-O0", "-g"] if DEBUG else ["-O2", "-g0"])]
 kernel_flags = [*common, "-Wall", "-Wextra", *(["-O1", "-g"] if DEBUG else ["-O3", "-g0"])]
 
+# On Windows the runtime of GCC is linked in, so that a wheel needs no library of MinGW's.
+linking = [*openmp, *threads, *(["-static"] if sys.platform == "win32" else [])]
+compiler = {"build": {"compiler": "mingw32"}} if sys.platform == "win32" else {}
+
 kernel_sources = sorted(str(path) for path in Path("ext/kernels").glob("*.c"))
 kernel_headers = sorted(str(path) for path in Path("ext/kernels").glob("*.h"))
 kernels = (
@@ -40,7 +47,7 @@ def extension(name: str, source: str) -> Extension:
         depends=[*kernel_headers, *kernel_sources],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         extra_compile_args=wrapper_flags,
-        extra_link_args=[*openmp, *threads],
+        extra_link_args=linking,
     )
 
 
@@ -49,6 +56,7 @@ modules = [
 ]
 
 setup(
+    options=compiler,
     libraries=[kernels],
     ext_modules=cythonize(
         [*modules, extension(SHARED, "ext/cmodel/_cyutility.c")],

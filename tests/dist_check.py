@@ -18,20 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-SMOKE = """
-import cmodel, numpy as np, pathlib, sys
-assert "site-packages" in cmodel.__file__, cmodel.__file__
-example = pathlib.Path(sys.argv[1])
-net = cmodel.load(example / "deploy.prototxt", example / "lenet_fashion.caffemodel")
-packed = cmodel.compress(net, "deep-compression")
-size = cmodel.save(packed, "x.cmodel")
-engine = cmodel.Engine(cmodel.load("x.cmodel"))
-scores = engine.run({"data": np.zeros((1, 1, 28, 28), np.float32)})["prob"]
-assert scores.shape == (1, 10) and abs(scores.sum() - 1) < 1e-5
-from cmodel.view import page
-assert page().startswith("<!DOCTYPE html>")
-print(f"packed into {size} bytes and run from {cmodel.__file__.split('site-packages')[1]}")
-"""
+SMOKE = ROOT / "tests" / "wheel_smoke.py"
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -71,7 +58,7 @@ def main() -> None:
         venv.create(folder / "venv", with_pip=True)
         python = folder / "venv" / "bin" / "python"
         run(python, "-m", "pip", "install", "--quiet", wheel, cwd=folder)
-        print(run(python, "-c", SMOKE, ROOT / "examples" / "lenet-fashion", cwd=folder).strip())
+        print(run(python, SMOKE, cwd=folder).strip())
         print(run(python, "-m", "cmodel", "--version", cwd=folder).strip())
         if not (folder / "venv" / "share" / "man" / "man1" / "cmodel.1").is_file():
             sys.exit("the wheel does not bring the manual page")

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from cmodel.caffe import write_hdf5
 from cmodel.cli import main
 from cmodel.proto import caffe_pb2
 from cmodel.tensors import crc32_of
+
+ROOT = Path(__file__).resolve().parents[2]
 
 FORKED = """
 name: "forked"
@@ -516,6 +519,10 @@ def test_doctor(run):
     facts = run("doctor", "--json").json
     assert facts["simd"] in facts["simd_available"]
     assert facts["blas"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = {name for name, needs in project["optional-dependencies"].items() if needs}
+    # What only the development of the package needs has no place in it.
+    assert set(facts["extras"]) == extras - {"dev", "docs"}
     assert "python" in run("doctor").out
 
 

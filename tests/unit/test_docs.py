@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cmodel import errors
+from cmodel._version import __version__
 from cmodel.compress.selectors import WEIGHT_TYPES
 from cmodel.net.shapes.registry import RULES
 
@@ -49,6 +50,11 @@ def test_pages_of_the_reference_are_up_to_date(name):
     assert (reference.FOLDER / name).read_text(encoding="utf-8") == reference.PAGES[name](), (
         "run `python docs/generate_reference.py`"
     )
+
+
+def test_the_citation_has_the_version_of_the_package():
+    text = (DOCS.parent / "CITATION.cff").read_text("utf-8")
+    assert re.findall(r"^version: (.+)$", text, re.MULTILINE) == [__version__]
 
 
 def test_the_manual_page_tells_every_exit_status_of_an_error():
