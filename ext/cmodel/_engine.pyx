@@ -379,3 +379,6 @@ def lrn_across(
             cm_kernel.engine, threads, images, channels, positions, size, alpha, k,
             &x[0, 0, 0], &y[0, 0, 0],
         )
+
+
+include "cmodel/_compressed.pxi"

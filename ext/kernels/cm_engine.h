@@ -42,6 +42,21 @@ typedef struct {
     int maximum;
 } cm_window;
 
+/* Entries of a codebook as the kernels take it; those that are not used are there too. */
+#define CM_CODED_ENTRIES 16
+
+/* A matrix of weights as it is kept compressed; see cm_coded.h. */
+typedef struct {
+    size_t outputs, inner;
+    /* Sparse: row o has the weights starts[o] to starts[o + 1] - 1, in these columns. NULL: all. */
+    const int64_t *starts;
+    const uint16_t *columns;
+    const float *values; /* or NULL: */
+    const uint8_t *indices;
+    const float *entries; /* 16 for each `shared` rows */
+    size_t shared;
+} cm_coded;
+
 typedef struct {
     unsigned lanes, rows; /* columns of a tile: two vectors of `lanes` */
     cm_tile *tile;
@@ -52,6 +67,13 @@ typedef struct {
      * for up to 4 rows of weights and 3 of x. */
     void (*dot)(unsigned outputs, unsigned rows, size_t k, const float *weights, const float *x,
                 size_t inner, float *sums);
+    /* sums[r] = row `output` of the matrix times row r of x: of a sparse one for one row of x, of
+     * one without columns for up to 4. */
+    void (*coded)(const cm_coded *matrix, size_t output, unsigned rows, const float *x,
+                  float *sums);
+    /* `vectors` (1, 2, 4) vectors of sums = row `output` of a sparse matrix times a panel. */
+    void (*coded_panel)(const cm_coded *matrix, size_t output, unsigned vectors,
+                        const float *panel, float *sums);
     /* sums (outputs x columns of a tile), plus what is there where `accumulate` is set, = up to 6
      * rows of weights, `inner` floats apart, times a panel of columns. */
     void (*rows_by_panel)(unsigned outputs, unsigned vectors, size_t k, const float *weights,

@@ -9,6 +9,10 @@
 
 #include "cm_dense_kernel.h"
 
+#include "cm_table.h"
+
+#include "cm_coded_kernel.h"
+
 #include "cm_depthwise_kernel.h"
 
 #include "cm_pooling_kernel.h"
@@ -25,6 +29,8 @@ const cm_engine NAME(cm_engine) = {
     .lrn = NAME(lrn),
     .dot = NAME(dot),
     .rows_by_panel = NAME(rows),
+    .coded = NAME(coded),
+    .coded_panel = NAME(coded_panel),
 #if CM_LEVEL
     .wino_input = cm_wino_input_avx2,
     .wino_output = cm_wino_output_avx2,

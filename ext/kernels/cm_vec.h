@@ -39,6 +39,11 @@ INLINE TARGET V load_some(const float *p, const int32_t *mask) {
     return _mm512_maskz_loadu_ps(_mm512_test_epi32_mask(m, m), p);
 }
 INLINE TARGET float total(V v) { return _mm512_reduce_add_ps(v); }
+/* LANES values at 16-bit places. */
+INLINE TARGET V gather16(const float *p, const uint16_t *at) {
+    __m256i i = _mm256_loadu_si256((const __m256i *)(const void *)at);
+    return _mm512_i32gather_ps(_mm512_cvtepu16_epi32(i), p, 4);
+}
 #elif CM_LEVEL == 2
 #include <immintrin.h>
 #define LANES 8
@@ -65,6 +70,10 @@ INLINE TARGET float total(V v) {
     __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     half = _mm_add_ps(half, _mm_movehl_ps(half, half));
     return _mm_cvtss_f32(_mm_add_ss(half, _mm_shuffle_ps(half, half, 1)));
+}
+INLINE TARGET V gather16(const float *p, const uint16_t *at) {
+    __m128i i = _mm_loadu_si128((const __m128i *)(const void *)at);
+    return _mm256_i32gather_ps(p, _mm256_cvtepu16_epi32(i), 4);
 }
 #else
 #define LANES 4
@@ -95,4 +104,7 @@ INLINE V load_some(const float *p, const int32_t *mask) {
     return v;
 }
 INLINE float total(V v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+INLINE V gather16(const float *p, const uint16_t *at) {
+    return (V){p[at[0]], p[at[1]], p[at[2]], p[at[3]]};
+}
 #endif

@@ -51,13 +51,23 @@ class Engine:
     threads : how many threads share the work; None means all cores that the process may use.
     math : "exact": no algorithm that changes the error of the results for speed. "fast": layers
         may use Winograd's filtering; errors stay below 1e-4 of a blob's largest magnitude.
+    compressed : layers whose weights are sparse, or share few values, are computed from these as
+        they are, where that is expected to be quicker; results differ in the last bits, and a
+        weight that is not stored takes no part even where the input is infinite or NaN. False:
+        all weights are made dense first.
 
     Raises
     ------
     UsageError : for a wrong `threads` or `math`.
     """
 
-    def __init__(self, net: Net, threads: int | None = None, math: str = "exact") -> None:
+    def __init__(
+        self,
+        net: Net,
+        threads: int | None = None,
+        math: str = "exact",
+        compressed: bool = True,
+    ) -> None:
         if math not in MATH:
             raise UsageError(
                 f"math is {' or '.join(map(repr, MATH))}, not {math!r}",
@@ -74,6 +84,7 @@ class Engine:
         self._inputs = net.inputs
         self.threads = threads
         self.math = math
+        self.compressed = compressed
         self._factory_of = registry.factory_of
         self._make_plan = Plan
         self._ops: dict[str, Op | DynamicOp] = {}
@@ -191,6 +202,7 @@ class Engine:
                 op = factory(layer, forms)
                 if isinstance(op, Op):
                     op.fast = self.math == "fast"
+                    op.compressed = self.compressed
                 self._ops[layer.key] = op
         ops = {layer.key: self._ops[layer.key] for layer in layers}
         if section.layers:

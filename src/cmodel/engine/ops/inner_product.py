@@ -4,26 +4,67 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import replace
+from functools import cached_property
 from math import prod
+
+import numpy as np
 
 from cmodel import _engine
 from cmodel._gemm import inner_product
+from cmodel.engine.ops.compressed import (
+    Coded,
+    SparseRows,
+    coded,
+    coded_product,
+    sparse_product,
+    sparse_rows,
+)
+from cmodel.engine.ops.costs import coded_pays, sparse_product_pays
 from cmodel.engine.ops.finish import Finish
 from cmodel.engine.ops.native import LEAST_SHARED, NativeKernel
 from cmodel.engine.ops.op import Array, Kernel, Op, dense, team
 from cmodel.net import Layer, Parameter, Shape
+from cmodel.tensors import size_of
+
+
+class _Weights:
+    """Of one layer, as kernels read them; each is made when it is first asked for."""
+
+    def __init__(self, form: Parameter, outputs: int, transposed: bool) -> None:
+        self.outputs, self.inner = outputs, size_of(form.shape) // outputs
+        self._form = form
+        self._transposed = transposed
+
+    @cached_property
+    def plain(self) -> Array:
+        """(N, K), or (K, N) where they are transposed."""
+        return dense(self._form).reshape(
+            (-1, self.outputs) if self._transposed else (self.outputs, -1)
+        )
+
+    @cached_property
+    def sparse(self) -> SparseRows | None:
+        """As stored, where the form is sparse."""
+        rows = sparse_rows(self._form, self.outputs)
+        if rows is None or rows.shape[1] > _engine.MOST_COLUMNS:
+            return None
+        return replace(rows, columns=rows.columns.astype(np.uint16))
+
+    @cached_property
+    def coded(self) -> Coded | None:
+        """As indices, where the form has a small codebook."""
+        return coded(self._form, self.outputs)
 
 
 class InnerProduct(Op):
-    """Weights (N, K), or (K, N) with `transpose`, and bias (N,), dense."""
+    """Weights (N, K), or (K, N) with `transpose`, and bias (N,)."""
 
     def __init__(self, layer: Layer, parameters: Sequence[Parameter]) -> None:
         super().__init__(layer, parameters)
         param = layer.param.inner_product_param
         self.transposed = param.transpose
-        weights = dense(parameters[0])
-        shape = (-1, param.num_output) if param.transpose else (param.num_output, -1)
-        self.weights = weights.reshape(shape)
+        self.weights = _Weights(parameters[0], param.num_output, param.transpose)
         self.bias: Array | None = dense(parameters[1]).reshape(-1) if param.bias_term else None
         self.native = _engine.available() and not param.transpose
         self.finish = Finish(bias=self.bias)
@@ -42,20 +83,22 @@ class InnerProduct(Op):
 
     def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         """Bind to the number of rows."""
-        outputs = self.layer.param.inner_product_param.num_output
-        inputs = self.weights.size // outputs
+        outputs, inputs = self.weights.outputs, self.weights.inner
         work = prod(bottoms[0]) * outputs
         if self.native:
-            finish = self.finish.native(outputs)
-            workers = threads if work >= LEAST_SHARED else 1
-            layer = _engine.Dense(prod(bottoms[0]) // inputs, self.weights, finish, workers)
+            rows, workers = prod(bottoms[0]) // inputs, threads if work >= LEAST_SHARED else 1
+            layer = self._compressed(rows, workers) if self.compressed else None
+            if layer is None:
+                finish = self.finish.native(outputs)
+                layer = _engine.Dense(rows, self.weights.plain, finish, workers)
             return NativeKernel(layer, self.finish.residual)
         workers = team(threads, work)
+        weights = self.weights.plain
 
         def kernel(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
             inner_product(
                 bottoms[0].reshape(-1, inputs),
-                self.weights,
+                weights,
                 self.transposed,
                 self.bias,
                 tops[0].reshape(-1, outputs),
@@ -63,3 +106,17 @@ class InnerProduct(Op):
             )
 
         return kernel
+
+    def _compressed(self, rows: int, threads: int) -> _engine.Coded | None:
+        """Return the kernel on compressed weights, None where there is none or it is slower."""
+        weights = self.weights
+        outputs, inner = weights.outputs, weights.inner
+        finish = self.finish.native(outputs)
+        sparse = weights.sparse
+        if sparse is not None:
+            pays = sparse_product_pays(rows, outputs, inner, sparse.stored)
+            return sparse_product(sparse, rows, finish, threads) if pays else None
+        indices = weights.coded if coded_pays(rows, outputs, inner) else None
+        if indices is None:
+            return None
+        return coded_product(indices, (outputs, inner), rows, finish, threads)

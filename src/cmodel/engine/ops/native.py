@@ -56,7 +56,9 @@ class Weights:
 class NativeKernel:
     """Treats each bottom alike; with a residual there is one, and the residual behind it."""
 
-    def __init__(self, layer: _engine.Convolution | _engine.Dense, residual: bool) -> None:
+    def __init__(
+        self, layer: _engine.Convolution | _engine.Dense | _engine.Coded, residual: bool
+    ) -> None:
         self.layer = layer
         self.residual = residual
         self.space = layer.space

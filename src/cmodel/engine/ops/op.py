@@ -55,12 +55,14 @@ class Op(ABC):
     aliases : the tops hold the bottom's values unchanged, at most in another shape; no kernel runs.
     multiplies : the kernel may call BLAS, whose threads are to be held at one meanwhile.
     fast : kernels may be bound whose rounding errors are larger, for speed.
+    compressed : kernels may be bound that compute with compressed weights as they are.
     """
 
     overwrites: ClassVar[bool] = False
     aliases: ClassVar[bool] = False
     multiplies: ClassVar[bool] = True
     fast: bool = False
+    compressed: bool = True
 
     def __init__(self, layer: Layer, parameters: Sequence[Parameter]) -> None:
         self.layer = layer

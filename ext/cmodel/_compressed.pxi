@@ -1,0 +1,138 @@
+"""Kernels of the engine on weights as they are kept compressed; a part of _engine.pyx."""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t
+
+cdef extern from "cm_coded.h" nogil:
+    ctypedef struct cm_coded:
+        size_t outputs
+        size_t inner
+        const int64_t *starts
+        const uint16_t *columns
+        const float *values
+        const uint8_t *indices
+        const float *entries
+        size_t shared
+    enum:
+        CM_CODED_COLUMNS
+        CM_CODED_ENTRIES
+        CM_CODED_ROWS
+    size_t cm_coded_bytes(size_t outputs, size_t inner)
+    void cm_coded_pack(size_t outputs, size_t inner, const uint8_t *indices, uint8_t *packed)
+    size_t cm_coded_space(const cm_engine *engine, size_t rows, const cm_coded *matrix)
+    void cm_coded_run(
+        const cm_engine *engine, unsigned threads, size_t rows, const cm_coded *matrix,
+        const float *x, float *y, const cm_finish *finish, float *space
+    )
+
+MOST_COLUMNS = CM_CODED_COLUMNS
+MOST_ENTRIES = CM_CODED_ENTRIES
+MOST_CODED_ROWS = CM_CODED_ROWS
+
+
+def pack_indices(const uint8_t[:, ::1] indices):
+    """Return indices (outputs, inner), all below 16, four bits each, as Coded reads them."""
+    cdef size_t outputs = indices.shape[0], inner = indices.shape[1]
+    packed = np.empty(cm_coded_bytes(outputs, inner), np.uint8)
+    cdef uint8_t[::1] target = packed
+    with nogil:
+        cm_coded_pack(outputs, inner, &indices[0, 0], &target[0])
+    return packed
+
+
+cdef int _check_rows(const int64_t[::1] starts, size_t outputs, size_t stored) except -1:
+    """Starts of rows go from 0 to the number of what is stored, and never back."""
+    cdef size_t i
+    if <size_t>starts.shape[0] != outputs + 1 or starts[0] != 0 or starts[outputs] < 0:
+        raise ValueError("the rows do not fit the matrix")
+    for i in range(outputs):
+        if starts[i + 1] < starts[i]:
+            raise ValueError("the rows do not follow each other")
+    if <size_t>starts[outputs] != stored:
+        raise ValueError("the rows do not fit the weights")
+    return 0
+
+
+cdef class Coded:
+    """A fully connected layer (outputs, inner) of fixed shapes, its weights compressed.
+
+    starts (outputs + 1,), columns: of a sparse matrix; None: all weights are there.
+    values: of a sparse matrix, float32; or None: then indices, a byte each of a sparse matrix, else
+    as `pack_indices` returns them, and entries (groups of rows, 16), float32.
+    """
+
+    cdef cm_coded matrix
+    cdef Finish finish
+    cdef const int64_t[::1] starts
+    cdef const uint16_t[::1] columns
+    cdef const float[::1] values
+    cdef const uint8_t[::1] indices
+    cdef const float[:, ::1] entries
+    cdef size_t rows
+    cdef unsigned threads
+    cdef readonly size_t space
+
+    def __init__(
+        self, rows, outputs, inner, starts, columns, values, indices, entries, finish, threads
+    ):
+        cdef size_t i, stored
+        self.rows, self.threads, self.finish = rows, threads, finish
+        self.matrix.outputs, self.matrix.inner, self.matrix.shared = outputs, inner, outputs
+        if starts is not None:
+            self.starts, self.columns = starts, columns
+            stored = self.columns.shape[0]
+            _check_rows(self.starts, outputs, stored)
+            if stored == 0:
+                raise ValueError("the matrix is empty")
+            for i in range(stored):
+                if self.columns[i] >= self.matrix.inner:
+                    raise ValueError("a column lies outside the matrix")
+            self.matrix.starts, self.matrix.columns = &self.starts[0], &self.columns[0]
+        else:
+            stored = cm_coded_bytes(outputs, inner)
+            if values is not None or rows > CM_CODED_ROWS:
+                raise ValueError("the weights, or so many rows, do not fit the kernel")
+        if values is not None:
+            self.values = values
+            if <size_t>self.values.shape[0] != stored:
+                raise ValueError("the weights do not fit the matrix")
+            self.matrix.values = &self.values[0]
+        else:
+            self.indices, self.entries = indices, entries
+            if (
+                <size_t>self.indices.shape[0] != stored
+                or self.entries.shape[1] != CM_CODED_ENTRIES
+                or self.entries.shape[0] == 0
+                or self.matrix.outputs % <size_t>self.entries.shape[0]
+            ):
+                raise ValueError("the weights do not fit the matrix")
+            if starts is not None:
+                for i in range(stored):
+                    if self.indices[i] >= CM_CODED_ENTRIES:
+                        raise ValueError("an index lies outside the codebook")
+            self.matrix.indices, self.matrix.entries = &self.indices[0], &self.entries[0, 0]
+            self.matrix.shared = self.matrix.outputs // self.entries.shape[0]
+        self.space = cm_coded_space(cm_kernel.engine, rows, &self.matrix)
+
+    def run(self, const float[::1] x, float[::1] y, residual, float[::1] space):
+        """Fill y (rows, outputs) from x (rows, inner); residual is of y's shape or None.
+
+        space: at least `space` floats, starting on a cache line.
+        """
+        cdef cm_finish finish = self.finish.c
+        cdef const float[::1] added
+        if (
+            <size_t>x.shape[0] != self.rows * self.matrix.inner
+            or <size_t>y.shape[0] != self.rows * self.matrix.outputs
+            or <size_t>space.shape[0] < self.space
+        ):
+            raise ValueError("an array has another size than planned")
+        if residual is not None:
+            added = residual
+            if added.shape[0] != y.shape[0]:
+                raise ValueError("the residual has another size than the result")
+            finish.residual = &added[0]
+        with nogil:
+            cm_coded_run(
+                cm_kernel.engine, self.threads, self.rows, &self.matrix, &x[0], &y[0], &finish,
+                &space[0] if space.shape[0] else NULL,
+            )
