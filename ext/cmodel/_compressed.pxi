@@ -1,6 +1,6 @@
 """Kernels of the engine on weights as they are kept compressed; a part of _engine.pyx."""
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
 
 cdef extern from "cm_coded.h" nogil:
     ctypedef struct cm_coded:
@@ -135,4 +135,95 @@ cdef class Coded:
             cm_coded_run(
                 cm_kernel.engine, self.threads, self.rows, &self.matrix, &x[0], &y[0], &finish,
                 &space[0] if space.shape[0] else NULL,
+            )
+
+
+cdef extern from "cm_sparse.h" nogil:
+    ctypedef struct cm_sparse:
+        pass
+    int cm_sparse_plan(
+        cm_sparse *sparse, const cm_geometry *geometry, const cm_engine *engine, unsigned rows,
+        unsigned threads
+    )
+    void cm_sparse_free(cm_sparse *sparse)
+    size_t cm_sparse_space(const cm_sparse *sparse)
+    int32_t cm_sparse_offset(const cm_sparse *sparse, size_t column)
+    void cm_sparse_run(
+        const cm_sparse *sparse, const int64_t *starts, const int32_t *offsets,
+        const float *weights, const float *x, float *y, const cm_finish *finish, float *space
+    )
+
+
+def lanes():
+    """Return the number of floats of a vector."""
+    return cm_kernel.engine.lanes
+
+
+cdef class SparseConvolution:
+    """A convolution of fixed shapes whose weights are sparse.
+
+    rows : 1, or 4, rows of weights make a block.
+    starts, columns : int64; block b has the columns starts[b] to starts[b + 1] - 1, each a channel
+        of the group and a tap of the kernel.
+    weights : (columns, rows) float32.
+    """
+
+    cdef cm_sparse sparse
+    cdef cm_geometry g
+    cdef Finish finish
+    cdef const int64_t[::1] starts
+    cdef int32_t[::1] offsets
+    cdef const float[:, ::1] weights
+    cdef readonly size_t space
+
+    def __init__(
+        self, images, groups, channels, size, out, kernel, stride, pad, dilation,
+        rows, starts, const int64_t[::1] columns, weights, outputs, finish, threads,
+    ):
+        self.g = _geometry(
+            images, groups, channels, outputs, size, out, kernel, stride, pad, dilation
+        )
+        self.finish, self.starts, self.weights = finish, starts, weights
+        _check(cm_sparse_plan(&self.sparse, &self.g, cm_kernel.engine, rows, threads))
+        self.space = cm_sparse_space(&self.sparse)
+        cdef size_t i, stored = columns.shape[0], inner = self.g.channels * _volume(self.g.kernel)
+        _check_rows(self.starts, self.g.groups * self.g.outputs // <size_t>rows, stored)
+        if (
+            stored == 0
+            or <size_t>self.weights.shape[0] != stored
+            or <size_t>self.weights.shape[1] != <size_t>rows
+        ):
+            raise ValueError("the weights do not fit the matrix")
+        self.offsets = np.empty(stored, np.int32)
+        for i in range(stored):
+            if <size_t>columns[i] >= inner:
+                raise ValueError("a column lies outside the matrix")
+            self.offsets[i] = cm_sparse_offset(&self.sparse, columns[i])
+
+    def __dealloc__(self):
+        cm_sparse_free(&self.sparse)
+
+    def run(self, const float[::1] x, float[::1] y, residual, float[::1] space):
+        """Fill y (images, groups * outputs, positions) from x; residual is of y's shape or None.
+
+        space: at least `space` floats, starting on a cache line.
+        """
+        cdef cm_finish finish = self.finish.c
+        cdef const float[::1] added
+        cdef size_t images = self.g.images * self.g.groups
+        if (
+            <size_t>x.shape[0] != images * self.g.channels * _volume(self.g.size)
+            or <size_t>y.shape[0] != images * self.g.outputs * _volume(self.g.out)
+            or <size_t>space.shape[0] < self.space
+        ):
+            raise ValueError("an array has another size than planned")
+        if residual is not None:
+            added = residual
+            if added.shape[0] != y.shape[0]:
+                raise ValueError("the residual has another size than the result")
+            finish.residual = &added[0]
+        with nogil:
+            cm_sparse_run(
+                &self.sparse, &self.starts[0], &self.offsets[0], &self.weights[0, 0],
+                &x[0], &y[0], &finish, &space[0] if space.shape[0] else NULL,
             )

@@ -14,8 +14,6 @@
 #define MOST_PANELS 32
 /* Floats of the copied images: about 8 MB. */
 #define COPY_FLOATS ((size_t)1 << 21)
-/* Floats that are copied by one unit at least. */
-#define COPY_UNIT 16384
 /* Units for each thread, so that one that is held up does not hold up the rest. */
 #define UNITS_PER_THREAD 4
 /* Sizes of arrays stay below this, so that no product of two of them overflows. */
@@ -149,14 +147,9 @@ static size_t thread_bytes(const cm_conv *conv) {
     return ceil_div(bytes, 64) * 64;
 }
 
-static size_t copy_floats(const cm_conv *conv) {
-    size_t planes = conv->chunk * conv->g.groups * conv->g.channels;
-    return conv->copied ? ceil_div(planes * conv->plane, 16) * 16 : 0;
-}
-
 size_t cm_conv_space(const cm_conv *conv) {
     if (conv->depthwise) return cm_depthwise_space(conv);
-    return copy_floats(conv) + conv->threads * thread_bytes(conv) / sizeof(float);
+    return cm_conv_copy_floats(conv) + conv->threads * thread_bytes(conv) / sizeof(float);
 }
 
 void cm_conv_pack(const cm_engine *engine, size_t groups, size_t outputs, size_t inner,
@@ -180,18 +173,8 @@ typedef struct {
     char *threads;
     const cm_finish *finish;
     size_t images;        /* of this chunk */
-    size_t planes, share; /* to be copied, and by one unit */
     size_t tiles;
 } run_state;
-
-static void copy_unit(void *context, size_t unit, unsigned worker) {
-    const run_state *state = context;
-    const cm_conv *conv = state->conv;
-    (void)worker;
-    size_t end = lesser((unit + 1) * state->share, state->planes);
-    for (size_t p = unit * state->share; p < end; p++)
-        cm_conv_copy_plane(conv, state->x + p * conv->volume, state->copy + p * conv->plane);
-}
 
 /* Offset in the source, from the first channel of the first image, of a column. */
 static ptrdiff_t offset_of(const cm_conv *conv, size_t column) {
@@ -351,16 +334,13 @@ void cm_conv_run(const cm_conv *conv, const float *packed, const float *x, float
     cm_finish moved = *finish;
     run_state state = {.conv = conv, .packed = packed, .x = x, .y = y, .finish = &moved};
     state.copy = space;
-    state.threads = (char *)(void *)(space + copy_floats(conv));
+    state.threads = (char *)(void *)(space + cm_conv_copy_floats(conv));
     size_t channels = g->groups * g->channels, outputs = g->groups * g->outputs;
     for (size_t image = 0; image < g->images; image += state.images) {
         state.images = lesser(conv->chunk, g->images - image);
         state.source = state.x;
         if (conv->copied) {
-            state.planes = state.images * channels;
-            state.share = greater(COPY_UNIT / conv->plane, 1);
-            size_t units = ceil_div(state.planes, state.share);
-            cm_pool_run(conv->threads, units, copy_unit, &state);
+            cm_conv_copy(conv, state.images * channels, state.x, state.copy);
             state.source = state.copy;
         }
         state.tiles = ceil_div(state.images * conv->positions, conv->width);

@@ -52,6 +52,12 @@ void cm_conv_run(const cm_conv *conv, const float *packed, const float *x, float
 /* Copies a channel with its padding, columns sorted by their rest modulo the stride. */
 void cm_conv_copy_plane(const cm_conv *conv, const float *image, float *target);
 
+/* The same of many channels, one after another, shared by the threads. */
+void cm_conv_copy(const cm_conv *conv, size_t planes, const float *images, float *target);
+
+/* Floats of the copies of a chunk of images, where they are copied. */
+size_t cm_conv_copy_floats(const cm_conv *conv);
+
 /* cm_conv_space and cm_conv_run where each output has a channel of its own. */
 size_t cm_depthwise_space(const cm_conv *conv);
 void cm_depthwise_run(const cm_conv *conv, const float *weights, const float *x, float *y,

@@ -2,6 +2,10 @@
 #include <string.h>
 
 #include "cm_conv.h"
+#include "cm_pool.h"
+
+/* Floats that are copied by one unit at least. */
+#define COPY_UNIT 16384
 
 static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 
@@ -53,4 +57,30 @@ void cm_conv_copy_plane(const cm_conv *conv, const float *image, float *target) 
                          target);
         }
     }
+}
+
+typedef struct {
+    const cm_conv *conv;
+    size_t planes, share; /* in all, and of one unit */
+    const float *images;
+    float *target;
+} copy_state;
+
+static void copy_unit(void *context, size_t unit, unsigned worker) {
+    const copy_state *state = context;
+    const cm_conv *conv = state->conv;
+    (void)worker;
+    size_t end = lesser((unit + 1) * state->share, state->planes);
+    for (size_t p = unit * state->share; p < end; p++)
+        cm_conv_copy_plane(conv, state->images + p * conv->volume, state->target + p * conv->plane);
+}
+
+void cm_conv_copy(const cm_conv *conv, size_t planes, const float *images, float *target) {
+    copy_state state = {conv, planes, greater(COPY_UNIT / conv->plane, 1), images, target};
+    cm_pool_run(conv->threads, ceil_div(planes, state.share), copy_unit, &state);
+}
+
+size_t cm_conv_copy_floats(const cm_conv *conv) {
+    size_t planes = conv->chunk * conv->g.groups * conv->g.channels;
+    return conv->copied ? ceil_div(planes * conv->plane, 16) * 16 : 0;
 }

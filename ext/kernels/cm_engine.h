@@ -57,6 +57,14 @@ typedef struct {
     size_t shared;
 } cm_coded;
 
+/* Of sparse weights, for one row or four: how far behind a position in the source each stored
+ * column lies, and the weights of the rows at it, one after another. */
+typedef struct {
+    size_t count;
+    const int32_t *offsets;
+    const float *weights;
+} cm_sparse_row;
+
 typedef struct {
     unsigned lanes, rows; /* columns of a tile: two vectors of `lanes` */
     cm_tile *tile;
@@ -74,6 +82,13 @@ typedef struct {
     /* `vectors` (1, 2, 4) vectors of sums = row `output` of a sparse matrix times a panel. */
     void (*coded_panel)(const cm_coded *matrix, size_t output, unsigned vectors,
                         const float *panel, float *sums);
+    /* Vectors of 1 or 4 rows of results, `step` floats apart: vector v from places[v] of the source
+     * to targets[v] of y and of the residual. At most sparse_one vectors, or sparse_four; flat: they
+     * lie one behind the other in the source. */
+    void (*sparse)(unsigned rows, unsigned vectors, int flat, const cm_sparse_row *row,
+                   const float *source, const ptrdiff_t *places, float *y,
+                   const ptrdiff_t *targets, size_t step, const cm_finish *finish);
+    unsigned sparse_one, sparse_four;
     /* sums (outputs x columns of a tile), plus what is there where `accumulate` is set, = up to 6
      * rows of weights, `inner` floats apart, times a panel of columns. */
     void (*rows_by_panel)(unsigned outputs, unsigned vectors, size_t k, const float *weights,

@@ -13,6 +13,8 @@
 
 #include "cm_coded_kernel.h"
 
+#include "cm_sparse_kernel.h"
+
 #include "cm_depthwise_kernel.h"
 
 #include "cm_pooling_kernel.h"
@@ -29,6 +31,9 @@ const cm_engine NAME(cm_engine) = {
     .lrn = NAME(lrn),
     .dot = NAME(dot),
     .rows_by_panel = NAME(rows),
+    .sparse = NAME(sparse),
+    .sparse_one = SPARSE_ONE,
+    .sparse_four = SPARSE_FOUR,
     .coded = NAME(coded),
     .coded_panel = NAME(coded_panel),
 #if CM_LEVEL

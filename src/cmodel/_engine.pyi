@@ -3,8 +3,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+MOST_COLUMNS: int
+MOST_ENTRIES: int
+MOST_CODED_ROWS: int
+
 def available() -> bool: ...
 def run_inner_kernel(repeats: int) -> int: ...
+def lanes() -> int: ...
+def pack_indices(indices: NDArray[np.uint8]) -> NDArray[np.uint8]: ...
 def pack(weights: NDArray[np.float32], groups: int) -> NDArray[np.float32]: ...
 def pack_winograd(
     weights: NDArray[np.float32], groups: int, kernel: int
@@ -50,6 +56,60 @@ class Convolution:
 class Dense:
     def __init__(
         self, rows: int, weights: NDArray[np.float32], finish: Finish, threads: int
+    ) -> None: ...
+    @property
+    def space(self) -> int: ...
+    def run(
+        self,
+        x: NDArray[np.float32],
+        y: NDArray[np.float32],
+        residual: NDArray[np.float32] | None,
+        space: NDArray[np.float32],
+    ) -> None: ...
+
+class Coded:
+    def __init__(
+        self,
+        rows: int,
+        outputs: int,
+        inner: int,
+        starts: NDArray[np.int64] | None,
+        columns: NDArray[np.uint16] | None,
+        values: NDArray[np.float32] | None,
+        indices: NDArray[np.uint8] | None,
+        entries: NDArray[np.float32] | None,
+        finish: Finish,
+        threads: int,
+    ) -> None: ...
+    @property
+    def space(self) -> int: ...
+    def run(
+        self,
+        x: NDArray[np.float32],
+        y: NDArray[np.float32],
+        residual: NDArray[np.float32] | None,
+        space: NDArray[np.float32],
+    ) -> None: ...
+
+class SparseConvolution:
+    def __init__(
+        self,
+        images: int,
+        groups: int,
+        channels: int,
+        size: Sequence[int],
+        out: Sequence[int],
+        kernel: Sequence[int],
+        stride: Sequence[int],
+        pad: Sequence[int],
+        dilation: Sequence[int],
+        rows: int,
+        starts: NDArray[np.int64],
+        columns: NDArray[np.int64],
+        weights: NDArray[np.float32],
+        outputs: int,
+        finish: Finish,
+        threads: int,
     ) -> None: ...
     @property
     def space(self) -> int: ...

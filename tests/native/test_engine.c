@@ -10,6 +10,7 @@
 #include "cm_pool.h"
 #include "cm_pooling.h"
 #include "cm_simd.h"
+#include "cm_sparse.h"
 #include "cm_wino.h"
 
 #ifdef RACE
@@ -115,6 +116,46 @@ static void convolve(const cm_geometry *g, unsigned threads, const cm_finish *fi
     free(space);
 }
 
+/* A part of the blocks of rows and columns has weights; the last row has none. */
+static void convolve_sparse(const cm_geometry *g, unsigned rows, unsigned threads,
+                            const cm_finish *finish) {
+    size_t outputs = g->groups * g->outputs, inner = g->channels * volume(g->kernel), stored = 0;
+    size_t inputs = g->images * g->groups * g->channels * volume(g->size);
+    size_t results = g->images * outputs * volume(g->out);
+    cm_sparse sparse;
+    if (cm_sparse_plan(&sparse, g, cm_kernel.engine, rows, threads) != CM_OK) {
+        CHECK(g->outputs % rows || g->out[2] < cm_kernel.engine->lanes);
+        return;
+    }
+    float *weights = some_floats(outputs * inner), *x = some_floats(inputs);
+    float *packed = room(outputs * inner * sizeof *packed), *y = room(results * sizeof *y);
+    int64_t *starts = room((outputs / rows + 1) * sizeof *starts);
+    int32_t *offsets = room(outputs / rows * inner * sizeof *offsets);
+    starts[0] = 0;
+    for (size_t b = 0; b < outputs / rows; b++) {
+        for (size_t k = 0; k < inner; k++) {
+            int there = b + 1 < outputs / rows && below(3) == 0;
+            for (size_t r = b * rows; r < (b + 1) * rows; r++) {
+                if (!there) weights[r * inner + k] = 0;
+                if (there) packed[stored * rows + r % rows] = weights[r * inner + k];
+            }
+            if (there) offsets[stored++] = cm_sparse_offset(&sparse, k);
+        }
+        starts[b + 1] = (int64_t)stored;
+    }
+    float *space = room(cm_sparse_space(&sparse) * sizeof *space);
+    cm_sparse_run(&sparse, starts, offsets, packed, x, y, finish, space);
+    CHECK(agrees(g, weights, x, y, finish, 2e-6));
+    cm_sparse_free(&sparse);
+    free(weights);
+    free(x);
+    free(packed);
+    free(y);
+    free(starts);
+    free(offsets);
+    free(space);
+}
+
 static void convolutions(void) {
     float *scale = some_floats(64), *bias = some_floats(64), *residual = some_floats(20000);
     const cm_finish finishes[] = {
@@ -124,7 +165,12 @@ static void convolutions(void) {
     };
     for (size_t i = 0; i < sizeof geometries / sizeof *geometries; i++)
         for (size_t f = 0; f < sizeof finishes / sizeof *finishes; f++)
-            EACH_LEVEL(level) convolve(geometries + i, 1 + (unsigned)(i + f) % 3, finishes + f);
+            EACH_LEVEL(level) {
+                unsigned threads = 1 + (unsigned)(i + f) % 3;
+                convolve(geometries + i, threads, finishes + f);
+                convolve_sparse(geometries + i, 1, threads, finishes + f);
+                convolve_sparse(geometries + i, 4, threads, finishes + f);
+            }
     free(scale);
     free(bias);
     free(residual);

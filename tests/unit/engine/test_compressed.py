@@ -129,6 +129,52 @@ def test_small_products(shape, rows):
         np.testing.assert_allclose(y, x @ form.to_dense().T, rtol=1e-5, atol=1e-5)
 
 
+# Images, channels, outputs, groups, height, width, kernel, stride, pad, dilation.
+GEOMETRIES = [
+    (1, 64, 48, 1, 14, 14, 1, 1, 0, 1),
+    (2, 64, 40, 1, 7, 7, 1, 1, 0, 1),
+    (1, 64, 48, 1, 28, 28, 1, 2, 0, 1),
+    (2, 48, 40, 1, 30, 29, 3, 1, 1, 1),
+    (1, 64, 32, 2, 13, 13, 3, 1, 1, 1),
+    (2, 64, 36, 1, 7, 7, 3, 1, 1, 1),
+    (1, 48, 28, 1, 23, 25, 5, 2, 2, 1),
+    (1, 64, 24, 1, 24, 20, 3, 1, 2, 2),
+    (2, 30, 26, 1, 27, 31, 5, 1, 0, 1),
+]
+CONVOLUTION = """
+Input x: -> x {input_param { shape { dim: %d dim: %d dim: %d dim: %d } }}
+Convolution d: x -> d {convolution_param { num_output: %d group: %d WINDOW bias_term: false }}
+Convolution c: x -> c {convolution_param { num_output: %d group: %d WINDOW }}
+Eltwise sum: d c -> sum {}
+ReLU r: sum -> r {relu_param { negative_slope: 0.5 }}
+""".replace("WINDOW", "kernel_size: %d stride: %d pad: %d dilation: %d")
+
+
+@pytest.mark.parametrize("form", ["floats", "indices", "blocks", "wide blocks"])
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+def test_sparse_convolution(make_net, geometry, form):
+    images, channels, outputs, groups, height, width, kernel, *_ = geometry
+    window = (outputs, groups, *geometry[6:])
+    net = make_net(CONVOLUTION % (images, channels, height, width, *window, *window))
+    height_of, width_of = {"blocks": (4, 1), "wide blocks": (2, 2)}.get(form, (1, 1))
+    if outputs // groups % height_of:
+        height_of = 1
+    shape = (outputs, channels // groups, kernel, kernel)
+    weights = pruned(shape, 0.06, (height_of, width_of), 7 if form == "indices" else 0)
+    feed = {"x": draw(images, channels, *geometry[4:6], seed=5)}
+    compare(net, weights, feed, "r", _engine.SparseConvolution)
+
+
+def test_fast_leaves_sparse_convolutions_sparse(make_net):
+    net = make_net(CONVOLUTION % (1, 64, 28, 28, *(48, 1, 3, 1, 1, 1) * 2))
+    form = pruned((48, 64, 3, 3), 0.05)
+    feed = {"x": draw(1, 64, 28, 28)}
+    engine = Engine(holding(net, form), 1, "fast")
+    close(engine.run(feed)["r"], run_reference(holding(net, form), feed)["r"], 1e-4)
+    if _engine.available():
+        assert any(isinstance(layer, _engine.SparseConvolution) for layer in kernels(engine))
+
+
 def test_large_layers_stay_compressed(make_net):
     net = make_net(PRODUCT % (1, 2000, 500))
     for form in (pruned((500, 2000), 0.1), shared((500, 2000), 16)):
@@ -161,7 +207,7 @@ def test_matrices_that_do_not_fit(change):
         return _engine.Coded(1, 3, 5, *found, None, None, finish, 1)
 
     make(good)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"not fit|not follow|lies outside"):
         make({**good, **change})
 
 

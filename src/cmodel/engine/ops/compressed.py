@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmodel import _engine
-from cmodel._engine import Finish
 from cmodel.engine.ops.op import Array, dense
 from cmodel.net import Parameter
 from cmodel.tensors import Codebook, Sparse
@@ -38,7 +37,7 @@ class SparseRows:
 
     shape: tuple[int, int]
     starts: NDArray[np.int64]
-    columns: NDArray[np.int64] | NDArray[np.uint16]
+    columns: NDArray[np.int64]
     values: Array | Coded
 
     @property
@@ -75,7 +74,7 @@ def sparse_rows(form: Parameter, rows: int) -> SparseRows | None:
     kept: Any = None
     if isinstance(values, Codebook) and values.groups == 1 and _fits(values):
         kept = np.ascontiguousarray(values.indices)
-    numbers = dense(values) if kept is None else kept
+    numbers: Any = dense(values) if kept is None else kept
     if form.block == (1, 1):
         row, column = np.divmod(form.positions, columns)
     else:
@@ -98,24 +97,33 @@ def coded(form: Parameter, rows: int) -> Coded | None:
         return None
     if rows % form.groups or not form.indices.size:
         return None
-    indices = np.ascontiguousarray(form.indices).reshape(rows, -1)
+    indices: Any = np.ascontiguousarray(form.indices).reshape(rows, -1)
     return Coded(_engine.pack_indices(indices), _entries(form))
 
 
-def sparse_product(matrix: SparseRows, rows: int, finish: Finish, threads: int) -> _engine.Coded:
-    """Return the kernel of an inner product of so many rows; columns are uint16."""
-    values = matrix.values
-    coded = isinstance(values, Coded)
-    numbers = (None, values.indices, values.entries) if coded else (values, None, None)
-    return _engine.Coded(
-        rows, *matrix.shape, matrix.starts, matrix.columns, *numbers, finish, threads
-    )
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """Blocks of rows that share their columns.
+
+    rows : of a block. starts : (blocks + 1,). columns : of each block. weights : (columns, rows).
+    """
+
+    rows: int
+    starts: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    weights: Array
 
 
-def coded_product(
-    indices: Coded, shape: tuple[int, int], rows: int, finish: Finish, threads: int
-) -> _engine.Coded:
-    """Return the kernel of an inner product whose weights are all there."""
-    return _engine.Coded(
-        rows, *shape, None, None, None, indices.indices, indices.entries, finish, threads
-    )
+def blocks_of(matrix: SparseRows, rows: int) -> Blocks:
+    """Return each `rows` rows with the columns in which any of them has a weight."""
+    if rows == 1:
+        return Blocks(1, matrix.starts, matrix.columns, matrix.floats[:, None])
+    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.starts))
+    places = row // rows * matrix.shape[1] + matrix.columns
+    kept, number = np.unique(places, return_inverse=True)
+    weights = np.zeros((kept.size, rows), np.float32)
+    weights[number, row % rows] = matrix.floats
+    starts = np.zeros(matrix.shape[0] // rows + 1, np.int64)
+    block, columns = np.divmod(kept, matrix.shape[1])
+    np.cumsum(np.bincount(block, minlength=starts.size - 1), out=starts[1:])
+    return Blocks(rows, starts, columns, weights)

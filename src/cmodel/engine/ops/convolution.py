@@ -98,7 +98,8 @@ class Convolution(Op):
         work = prod(tops[0]) * bottom[window.axis] // groups * prod(window.kernel)
         if _engine.available():
             workers = threads if work >= LEAST_SHARED else 1
-            return native_kernel(shapes, self.weights, self.finish, self.fast, workers)
+            allowed = self.fast, self.compressed
+            return native_kernel(shapes, self.weights, self.finish, *allowed, workers)
         gemm = Gemm(
             *shapes,
             self.weights.plain,

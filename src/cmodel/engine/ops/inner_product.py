@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import replace
 from functools import cached_property
 from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cmodel import _engine
 from cmodel._gemm import inner_product
-from cmodel.engine.ops.compressed import (
-    Coded,
-    SparseRows,
-    coded,
-    coded_product,
-    sparse_product,
-    sparse_rows,
-)
+from cmodel.engine.ops.compressed import Coded, coded, sparse_rows
 from cmodel.engine.ops.costs import coded_pays, sparse_product_pays
 from cmodel.engine.ops.finish import Finish
 from cmodel.engine.ops.native import LEAST_SHARED, NativeKernel
 from cmodel.engine.ops.op import Array, Kernel, Op, dense, team
 from cmodel.net import Layer, Parameter, Shape
-from cmodel.tensors import size_of
+from cmodel.tensors import Sparse, size_of
+
+# Starts of rows, columns, values, indices, entries: see _engine.Coded.
+_Arguments = tuple[
+    NDArray[np.int64] | None,
+    NDArray[np.uint16] | None,
+    Array | None,
+    NDArray[np.uint8] | None,
+    Array | None,
+]
 
 
 class _Weights:
@@ -44,17 +46,28 @@ class _Weights:
         )
 
     @cached_property
-    def sparse(self) -> SparseRows | None:
-        """As stored, where the form is sparse."""
-        rows = sparse_rows(self._form, self.outputs)
-        if rows is None or rows.shape[1] > _engine.MOST_COLUMNS:
+    def stored(self) -> int | None:
+        """Number of stored weights, where the form is sparse and the kernel can take it."""
+        if not isinstance(self._form, Sparse) or self.inner > _engine.MOST_COLUMNS:
             return None
-        return replace(rows, columns=rows.columns.astype(np.uint16))
+        return self._form.values.shape[0]
 
     @cached_property
-    def coded(self) -> Coded | None:
-        """As indices, where the form has a small codebook."""
-        return coded(self._form, self.outputs)
+    def sparse(self) -> _Arguments | None:
+        """Those of a sparse form, as the kernel takes them."""
+        rows = sparse_rows(self._form, self.outputs)
+        if rows is None:
+            return None
+        columns, values = rows.columns.astype(np.uint16), rows.values
+        if isinstance(values, Coded):
+            return rows.starts, columns, None, values.indices, values.entries
+        return rows.starts, columns, values, None, None
+
+    @cached_property
+    def coded(self) -> _Arguments | None:
+        """Those of a form with a small codebook, as the kernel takes them."""
+        table = coded(self._form, self.outputs)
+        return None if table is None else (None, None, None, table.indices, table.entries)
 
 
 class InnerProduct(Op):
@@ -88,10 +101,11 @@ class InnerProduct(Op):
         if self.native:
             rows, workers = prod(bottoms[0]) // inputs, threads if work >= LEAST_SHARED else 1
             layer = self._compressed(rows, workers) if self.compressed else None
-            if layer is None:
-                finish = self.finish.native(outputs)
-                layer = _engine.Dense(rows, self.weights.plain, finish, workers)
-            return NativeKernel(layer, self.finish.residual)
+            finish = self.finish.native(outputs)
+            return NativeKernel(
+                layer or _engine.Dense(rows, self.weights.plain, finish, workers),
+                self.finish.residual,
+            )
         workers = team(threads, work)
         weights = self.weights.plain
 
@@ -111,12 +125,12 @@ class InnerProduct(Op):
         """Return the kernel on compressed weights, None where there is none or it is slower."""
         weights = self.weights
         outputs, inner = weights.outputs, weights.inner
-        finish = self.finish.native(outputs)
-        sparse = weights.sparse
-        if sparse is not None:
-            pays = sparse_product_pays(rows, outputs, inner, sparse.stored)
-            return sparse_product(sparse, rows, finish, threads) if pays else None
-        indices = weights.coded if coded_pays(rows, outputs, inner) else None
-        if indices is None:
+        found = None
+        if weights.stored is not None:
+            if sparse_product_pays(rows, outputs, inner, weights.stored):
+                found = weights.sparse
+        elif coded_pays(rows, outputs, inner):
+            found = weights.coded
+        if found is None:
             return None
-        return coded_product(indices, (outputs, inner), rows, finish, threads)
+        return _engine.Coded(rows, outputs, inner, *found, self.finish.native(outputs), threads)

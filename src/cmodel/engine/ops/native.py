@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from math import ceil, prod
 
 from cmodel import _engine
+from cmodel.engine.ops.compressed import Blocks, SparseRows, blocks_of, sparse_rows
+from cmodel.engine.ops.costs import (
+    MOST_GAIN,
+    Shapes,
+    plain_cost,
+    sparse_cost,
+    sparse_suits,
+    winograd_cost,
+)
 from cmodel.engine.ops.finish import Finish
 from cmodel.engine.ops.op import Array, dense
-from cmodel.net import Parameter, Shape
-
-# images, groups, channels of a group, then by axis: size, positions, kernel, stride, pad, dilation.
-Shapes = tuple[int, int, int, Shape, Shape, Shape, Shape, Shape, Shape]
+from cmodel.net import Parameter
 
 # Multiply-adds below which the engine's own threads are not worth waking.
 LEAST_SHARED = 150_000
 
-# The cost model of ADR 14, in nanoseconds on a core of 100 GFLOP/s; only ratios matter.
-MULTIPLY_ADD = 1 / 42
-TILE_IN, TILE_OUT = 9.0, 13.0
-# Of a transformed weight that comes from memory, once for each unit of tiles.
-WEIGHT = 0.16
-PLACES, EDGE, VECTOR = 36, 6, 8
+Layer = _engine.Convolution | _engine.Dense | _engine.Coded | _engine.SparseConvolution
 
 
 class Weights:
@@ -32,6 +32,7 @@ class Weights:
         self.outputs = outputs
         self._form = form
         self._packed: dict[tuple[int, int], Array] = {}
+        self._blocks: dict[int, Blocks | None] = {}
 
     @cached_property
     def plain(self) -> Array:
@@ -49,6 +50,17 @@ class Weights:
             )
         return self._packed[key]
 
+    @cached_property
+    def sparse(self) -> SparseRows | None:
+        """The stored weights of a sparse form."""
+        return sparse_rows(self._form, self.outputs)
+
+    def blocks(self, rows: int) -> Blocks | None:
+        """Return the blocks of so many rows of a sparse form."""
+        if rows not in self._blocks:
+            self._blocks[rows] = None if self.sparse is None else blocks_of(self.sparse, rows)
+        return self._blocks[rows]
+
     def _dense(self) -> Array:
         return dense(self._form).reshape(self.outputs, -1)
 
@@ -56,9 +68,7 @@ class Weights:
 class NativeKernel:
     """Treats each bottom alike; with a residual there is one, and the residual behind it."""
 
-    def __init__(
-        self, layer: _engine.Convolution | _engine.Dense | _engine.Coded, residual: bool
-    ) -> None:
+    def __init__(self, layer: Layer, residual: bool) -> None:
         self.layer = layer
         self.residual = residual
         self.space = layer.space
@@ -77,35 +87,51 @@ class NativeKernel:
             self.layer.run(x.reshape(-1), y.reshape(-1), None, self._space)
 
 
-def winograd_pays(shapes: Shapes, outputs: int) -> bool:
-    """Return whether Winograd's filtering is expected to be quicker than the plain sum."""
-    images, _, channels, size, out, kernel, stride, pad, dilation = shapes
-    if not (
-        kernel in ((1, 3, 3), (1, 5, 5))
-        and stride == dilation == (1, 1, 1)
-        and size[0] == 1
-        and pad[0] == 0
-    ):
-        return False
-    edge = EDGE + 1 - kernel[1]
-    tiles = images * ceil(out[1] / edge) * ceil(out[2] / edge)
-    columns = VECTOR * ceil(tiles / VECTOR)
-    plain = images * prod(out) * outputs * channels * prod(kernel) * MULTIPLY_ADD
-    filtering = (
-        PLACES * columns * outputs * channels * MULTIPLY_ADD
-        + columns * (channels * TILE_IN + outputs * TILE_OUT)
-        + PLACES * outputs * channels * WEIGHT
-    )
-    return filtering < plain
+def sparse_blocks(shapes: Shapes, weights: Weights, fast: bool) -> Blocks | None:
+    """Return the weights for the sparse convolution, None where the dense one is quicker."""
+    outputs = weights.outputs // shapes[1]
+    if not sparse_suits(shapes, outputs) or (sparse := weights.sparse) is None:
+        return None
+    least = plain_cost(shapes, outputs)
+    if fast:
+        least = min(least, winograd_cost(shapes, outputs))
+    # Rows by themselves first: if these take far too long, so do four together.
+    if sparse_cost(shapes, outputs, 1, sparse.stored) > MOST_GAIN * least:
+        return None
+    found = None
+    for rows in (1, 4):
+        if outputs % rows == 0 and (blocks := weights.blocks(rows)) is not None:
+            cost = sparse_cost(shapes, outputs, rows, blocks.columns.size)
+            if cost < least:
+                found, least = blocks, cost
+    return found
 
 
 def native_kernel(
-    shapes: Shapes, weights: Weights, finish: Finish, fast: bool, threads: int
+    shapes: Shapes,
+    weights: Weights,
+    finish: Finish,
+    fast: bool,
+    compressed: bool,
+    threads: int,
 ) -> NativeKernel:
-    """Return the kernel; `fast` allows Winograd's filtering."""
+    """Return the kernel; `fast` allows Winograd's filtering, `compressed` sparse weights."""
     groups, kernel = shapes[1], shapes[5]
     outputs = weights.outputs // groups
-    winograd = fast and winograd_pays(shapes, outputs)
+    blocks = sparse_blocks(shapes, weights, fast) if compressed else None
+    if blocks is not None:
+        sparse = _engine.SparseConvolution(
+            *shapes,
+            blocks.rows,
+            blocks.starts,
+            blocks.columns,
+            blocks.weights,
+            outputs,
+            finish.native(weights.outputs),
+            threads,
+        )
+        return NativeKernel(sparse, finish.residual)
+    winograd = fast and winograd_cost(shapes, outputs) < plain_cost(shapes, outputs)
     convolution = _engine.Convolution(
         *shapes,
         weights.packed(groups, kernel[1] if winograd else 0),
