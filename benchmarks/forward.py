@@ -37,7 +37,7 @@ def random_net(name: str) -> Net:
         for i, shape in enumerate(needed[layer.key] or ()):
             tensor = parameter_name(layer.key, i)
             layer.parameters.append(tensor)
-            net.parameters[tensor] = draw(shape, (0, number, i))
+            net.parameters[tensor] = draw(layer, shape, (0, number, i))
     return net
 
 
