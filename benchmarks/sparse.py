@@ -1,12 +1,13 @@
 """Forward passes on pruned weights: as they are stored, and made dense, in one run.
 
-    python benchmarks/sparse.py [NET ...] [--density 0.1] [--block 1] [--batch 1] [--threads 1]
-        [--repeats 9] [--math exact] [--cpu] [--layers]
+    python benchmarks/sparse.py [NET ...] [--density 0.1] [--block 1] [--entries 0] [--batch 1]
+        [--threads 1] [--repeats 9] [--math exact] [--cpu] [--layers]
     python benchmarks/sparse.py PROTOTXT --weights CAFFEMODEL [...]
 
 NET: a name of benchmarks/nets (default: four of them) whose random weights are pruned at random;
 with --weights the weights of a file, whose zeros are what is pruned. --block 4 keeps or drops four
-outputs together at each column. The first convolution, which reads three
+outputs together at each column; --entries rounds to so many values, of which the indices are stored
+(--density 1: nothing is pruned). The first convolution, which reads three
 channels, stays dense. Both engines take turns; medians, and the median of the ratios of each turn.
 The results are compared too. --layers names how each layer with weights is computed.
 """
@@ -29,13 +30,27 @@ from cmodel.caffe import load_net
 from cmodel.engine import Engine
 from cmodel.engine.ops.native import NativeKernel
 from cmodel.net import Net, Parameters, infer_shapes, parameter_name
-from cmodel.tensors import Dense, Form, Sparse
+from cmodel.tensors import Codebook, Dense, Form, Sparse
 
 DEFAULT = ("squeezenet_v1.1", "resnet50", "caffenet", "vgg16")
 
 
-def prune(values: NDArray[np.float32], density: float, block: int, seed: int) -> Form:
-    """Keep a part, chosen at random, of the blocks of `block` rows."""
+def share(values: NDArray[np.float32], entries: int) -> Form:
+    """Round to the nearest of some values, evenly spaced; 0: leave as they are."""
+    if not entries:
+        return Dense(values)
+    centroids = np.linspace(values.min(), values.max(), entries, dtype=np.float32)
+    step = centroids[1] - centroids[0]
+    indices = np.rint((values - centroids[0]) / step).clip(0, entries - 1).astype(np.uint8)
+    return Codebook(Dense(centroids[None]), indices)
+
+
+def compress(
+    values: NDArray[np.float32], density: float, block: int, entries: int, seed: int
+) -> Form:
+    """Keep a part, chosen at random, of the blocks of `block` rows; share the values."""
+    if density == 1:
+        return share(values, entries)
     rows = len(values)
     height = block if rows % block == 0 else 1
     grid = values.size // height
@@ -45,11 +60,11 @@ def prune(values: NDArray[np.float32], density: float, block: int, seed: int) ->
         return Dense(values)
     blocks = values.reshape(rows // height, height, -1).transpose(0, 2, 1).reshape(-1, height)
     kept = np.ascontiguousarray(blocks[positions]).reshape(-1) / np.float32(np.sqrt(density))
-    return Sparse(values.shape, positions, Dense(kept), (height, 1))
+    return Sparse(values.shape, positions, share(kept, entries), (height, 1))
 
 
-def random_net(name: str, density: float, block: int) -> Net:
-    """Return a net of benchmarks/nets with random weights, pruned."""
+def random_net(name: str, density: float, block: int, entries: int) -> Net:
+    """Return a net of benchmarks/nets with random weights, compressed."""
     net = load_net(NETS / f"{name}.prototxt", require_weights=False)
     needed = infer_shapes(net).parameters
     for number, layer in enumerate(net.layers):
@@ -59,7 +74,7 @@ def random_net(name: str, density: float, block: int) -> Net:
             form: Form = draw(layer, shape, (0, number, i))
             pruned = layer.type in ("Convolution", "InnerProduct") and len(shape) > 1
             if pruned and prod(shape[1:2]) > 3:
-                form = prune(form.to_dense(), density, block, number)
+                form = compress(form.to_dense(), density, block, entries, number)
             net.parameters[tensor] = form
     return net
 
@@ -97,7 +112,7 @@ def measure(name: str, options: argparse.Namespace, clock: Callable[[], float]) 
     if options.weights:
         net, title = stored_net(Path(name), options.weights), options.weights.stem
     else:
-        net, title = random_net(name, options.density, options.block), name
+        net, title = random_net(name, options.density, options.block, options.entries), name
     rng = np.random.default_rng(1)
     feed = {
         blob: rng.standard_normal((options.batch, *(shape or ())[1:])).astype(np.float32)
@@ -136,6 +151,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, metavar="CAFFEMODEL")
     parser.add_argument("--density", type=float, default=0.1)
     parser.add_argument("--block", type=int, default=1, choices=(1, 4))
+    parser.add_argument("--entries", type=int, default=0, choices=(0, *range(2, 257)), metavar="N")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=9)
