@@ -66,7 +66,7 @@ cm_status cm_sparse_plan(cm_sparse *s, const cm_geometry *geometry, const cm_eng
     s->tiles = ceil_div(s->vector_count, s->vectors);
     s->row_blocks = g->outputs / rows;
     size_t wanted = threads > 1 ? threads * UNITS_PER_THREAD : 1;
-    s->parts = lesser(ceil_div(wanted, s->tiles * g->groups * g->images), s->row_blocks);
+    s->parts = lesser(ceil_div(wanted, g->groups * g->images), s->row_blocks);
     s->places = malloc(s->vector_count * sizeof *s->places);
     s->targets = malloc(s->vector_count * sizeof *s->targets);
     if (!s->places || !s->targets) {
@@ -158,16 +158,17 @@ static void compute_block(const run_state *state, size_t image, size_t block, si
                          s->targets + first, conv->positions, &finish);
 }
 
+/* Some rows at all positions: vectors overlap, so two threads may not share a row of results. */
 static void compute_unit(void *context, size_t unit, unsigned worker) {
     const run_state *state = context;
     const cm_sparse *s = state->sparse;
     (void)worker;
-    size_t part = unit % s->parts, tile = unit / s->parts % s->tiles;
-    size_t group = unit / s->parts / s->tiles % s->conv.g.groups;
-    size_t image = unit / s->parts / s->tiles / s->conv.g.groups;
-    size_t end = (part + 1) * s->row_blocks / s->parts;
-    for (size_t block = part * s->row_blocks / s->parts; block < end; block++)
-        compute_block(state, image, group * s->row_blocks + block, tile);
+    size_t part = unit % s->parts, group = unit / s->parts % s->conv.g.groups;
+    size_t image = unit / s->parts / s->conv.g.groups;
+    size_t begin = part * s->row_blocks / s->parts, end = (part + 1) * s->row_blocks / s->parts;
+    for (size_t tile = 0; tile < s->tiles; tile++)
+        for (size_t block = begin; block < end; block++)
+            compute_block(state, image, group * s->row_blocks + block, tile);
 }
 
 void cm_sparse_run(const cm_sparse *s, const int64_t *starts, const int32_t *offsets,
@@ -185,7 +186,7 @@ void cm_sparse_run(const cm_sparse *s, const int64_t *starts, const int32_t *off
             memset(space + images * channels * conv->plane, 0, SLACK * sizeof *space);
             state.source = space;
         }
-        cm_pool_run(conv->threads, images * g->groups * s->tiles * s->parts, compute_unit, &state);
+        cm_pool_run(conv->threads, images * g->groups * s->parts, compute_unit, &state);
         state.y += images * results;
         if (moved.residual) moved.residual += images * results;
     }
