@@ -1,4 +1,4 @@
-"""Which kernel is expected to be the quickest: the models of ADR 14 and ADR 17.
+"""Which kernel is expected to be the quickest: the models of ADR 14 and ADR 19.
 
 In nanoseconds on a core of 100 GFLOP/s; only ratios matter. A plan is the same on every machine.
 """
