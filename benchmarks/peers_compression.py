@@ -33,7 +33,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from math import exp, inf, log
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from compression_cases import CASES, Case, scores_blob
@@ -51,7 +51,7 @@ from cmodel.compress import (
     resolve_recipe,
     search,
 )
-from cmodel.compress.knobs import with_knob
+from cmodel.compress.knobs import Changes, with_knob
 from cmodel.container import MEAN_IMAGE_NAME, Container
 from cmodel.container.directory import write_form
 from cmodel.container.streams import Sink
@@ -165,7 +165,7 @@ class Ours:
         self.name, self.case, self.recipe, self.level = name, case, recipe, level
         self.points: dict[float, Row] = {}
         self.factors: Mapping[str, float] = {}
-        self.changes: Mapping[str, Any] = {}
+        self.changes: Changes = {}
         self.knob = 0.001
 
     def search(self, max_kl: float) -> None:

@@ -21,7 +21,7 @@ from typing import Any, cast
 
 from cmodel import container
 from cmodel.compress.judge import Judge
-from cmodel.compress.knobs import KNOB_METHOD, before_knob, has_knob, with_knob
+from cmodel.compress.knobs import KNOB_METHOD, Changes, before_knob, changed, has_knob, with_knob
 from cmodel.compress.pipeline import Progress, apply_recipe
 from cmodel.compress.recipe import Recipe
 from cmodel.compress.selectors import is_weight, targets_of
@@ -44,9 +44,11 @@ MAX_TRIALS = 9
 # Trials of a refinement, which starts near its end.
 FEW_TRIALS = 4
 # Options of the recipe's steps that pay on some nets and cost on others: tried one after the other.
-SHRUNK = {"shrink": 0.05}
-RATED = {"rate_weight": 0.03}
-CORRECTED = {"correct": True}
+# A fine grid of biases costs little beside large tensors.
+FINER: Changes = {"quantize.side": {"step": 0.01}}
+RATED: Changes = {KNOB_METHOD: {"rate_weight": 0.03}}
+SHRUNK: Changes = {KNOB_METHOD: {"shrink": 0.05}}
+CORRECTED: Changes = {KNOB_METHOD: {"correct": True}}
 # How log(KL) falls with log(bytes), and how much less of it makes a change of options worth while.
 FALL, WORTH = 3.0, 0.02
 # A secant leaves what was tried by no more than this, in log(knob).
@@ -98,7 +100,7 @@ def search(
         factors = layer_shares(best, run.trials, run.before(), run.net_of(best), judge)
         if factors:
             best = run.better(best, run.bisect(factors, best.knob, most=FEW_TRIALS))
-        for options in (RATED, SHRUNK):
+        for options in (FINER, RATED, SHRUNK):
             best = run.changed(best, options)
         if any(layer.type == "Eltwise" for layer in net.layers):
             # What is added to a shortcut is best fitted to what the shortcut has become. Each layer
@@ -130,9 +132,7 @@ class _Search:
     # The net of one trial, that which has been the best: any other is made again.
     kept: tuple[Trial, Net] | None = None
 
-    def attempt(
-        self, knob: float, factors: Mapping[str, float], changes: Mapping[str, Any]
-    ) -> Trial:
+    def attempt(self, knob: float, factors: Mapping[str, float], changes: Changes) -> Trial:
         """Measure a point."""
         net = self._packed(knob, factors, changes, f"attempt {len(self.trials) + 1}")
         size = container.write_to(cast(Any, _Counter()), net, level=self.level)
@@ -153,7 +153,7 @@ class _Search:
         return self.kept[1]
 
     def _packed(
-        self, knob: float, factors: Mapping[str, float], changes: Mapping[str, Any], what: str
+        self, knob: float, factors: Mapping[str, float], changes: Changes, what: str
     ) -> Net:
         tell = self.on_progress
 
@@ -191,7 +191,7 @@ class _Search:
         self,
         factors: Mapping[str, float],
         start: float,
-        changes: Mapping[str, Any] | None = None,
+        changes: Changes | None = None,
         most: int = MAX_TRIALS,
     ) -> Trial:
         """Return the best of `most` trials: a secant in logarithms, kept in a bracket."""
@@ -218,9 +218,11 @@ class _Search:
         """Return the trial to prefer to all others."""
         return reduce(self.better, trials)
 
-    def changed(self, best: Trial, more: Mapping[str, Any]) -> Trial:
+    def changed(self, best: Trial, more: Changes) -> Trial:
         """Return the best trial with more options set, or `best` where they do not pay."""
-        trial = self.attempt(best.knob, best.factors, {**best.changes, **more})
+        if not any(step.method.name in more for step in self.recipe.steps):
+            return best
+        trial = self.attempt(best.knob, best.factors, changed(best.changes, more))
         gain = _log(best.judged.kl / trial.judged.kl) if trial.judged.kl else inf
         gain += FALL * log(best.bytes / trial.bytes)
         if not gain > WORTH:

@@ -9,6 +9,8 @@ from typing import Any
 from cmodel.compress.recipe import Recipe, recipe_of
 
 KNOB_METHOD = "quantize.rdo"
+# Options to set, by method.
+Changes = Mapping[str, Mapping[str, Any]]
 
 
 def has_knob(recipe: Recipe) -> bool:
@@ -20,16 +22,19 @@ def with_knob(
     recipe: Recipe,
     knob: float,
     factors: Mapping[str, float] | None = None,
-    changes: Mapping[str, Any] | None = None,
+    changes: Changes | None = None,
 ) -> Recipe:
     """Return the recipe with its knob set: for some layers (by key) times a factor of their own.
 
-    changes : more options of `quantize.rdo` to set in the steps that have the knob.
+    changes : more options to set in the steps of some methods; of `quantize.rdo` those with a knob.
     """
     steps = []
     for step in recipe.source["step"]:
-        if step["method"] == KNOB_METHOD and "knob" in step:
-            step = {**step, "knob": knob, **(changes or {})}
+        method = step["method"]
+        if method != KNOB_METHOD or "knob" in step:
+            step = {**step, **(changes or {}).get(method, {})}
+        if method == KNOB_METHOD and "knob" in step:
+            step["knob"] = knob
             if factors:
                 by_name = {key: dict(values) for key, values in step.get("name", {}).items()}
                 for key, factor in factors.items():
@@ -37,6 +42,11 @@ def with_knob(
                 step["name"] = by_name
         steps.append(step)
     return recipe_of({**recipe.source, "step": steps}, recipe.name)
+
+
+def changed(one: Changes, two: Changes) -> Changes:
+    """Return the options of both; the second's count where both have one."""
+    return {method: {**one.get(method, {}), **two.get(method, {})} for method in {**one, **two}}
 
 
 def before_knob(recipe: Recipe) -> Recipe | None:

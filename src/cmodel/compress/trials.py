@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, sqrt
-from typing import Any
 
+from cmodel.compress.knobs import Changes
 from cmodel.errors import UsageError
 from cmodel.evaluate import Comparison
 from cmodel.net import Net
@@ -42,7 +42,7 @@ class Trial:
 
     knob: float
     factors: Mapping[str, float]
-    changes: Mapping[str, Any]
+    changes: Changes
     bytes: int
     comparison: Comparison | None
     sizes: Mapping[str, int]

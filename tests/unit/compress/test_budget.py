@@ -156,8 +156,12 @@ def test_the_knob_goes_into_every_step_and_layers_get_their_factors():
         {"method": "quantize.rdo", "knob": 1.0, "name": {"b": {"damp": 0.5}}},
     ]
     recipe = with_knob(
-        recipe_of({"step": steps}, "r"), 0.5, {"a[1]": 2.0, "b": 4.0}, {"correct": True}
+        recipe_of({"step": steps}, "r"),
+        0.5,
+        {"a[1]": 2.0, "b": 4.0},
+        {"quantize.rdo": {"correct": True}, "cast.half": {"format": "bf16"}},
     )
+    assert recipe.source["step"][0]["format"] == "bf16"
     step = recipe.source["step"][1]
     assert step["knob"] == 0.5
     assert step["correct"]
