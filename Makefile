@@ -54,9 +54,12 @@ lint: $(STAMP)
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/cython-lint ext/cmodel
 	$(BIN)/lint-imports
 
+COMPILED := $(patsubst src/cmodel/%.pyi,cmodel.%,$(wildcard src/cmodel/_*.pyi))
 types: $(STAMP)
 	@echo "== Types: mypy --strict"
 	$(BIN)/mypy
+	@echo "== Stubs of the compiled modules beside what these have: stubtest"
+	$(BIN)/stubtest --concise --ignore-unused-allowlist --allowlist ext/stubtest-allowlist.txt $(COMPILED)
 
 test-native:
 	@echo "== C kernels alone, under the address and undefined-behaviour sanitizers"

@@ -2,6 +2,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
 MOST_COLUMNS: int
 MOST_ENTRIES: int
@@ -16,6 +17,7 @@ def pack_winograd(
     weights: NDArray[np.float32], groups: int, kernel: int
 ) -> NDArray[np.float32]: ...
 
+@disjoint_base
 class Finish:
     def __init__(
         self,
@@ -25,6 +27,7 @@ class Finish:
         slope: float | None,
     ) -> None: ...
 
+@disjoint_base
 class Convolution:
     def __init__(
         self,
@@ -53,6 +56,7 @@ class Convolution:
         space: NDArray[np.float32],
     ) -> None: ...
 
+@disjoint_base
 class Dense:
     def __init__(
         self, rows: int, weights: NDArray[np.float32], finish: Finish, threads: int
@@ -67,6 +71,7 @@ class Dense:
         space: NDArray[np.float32],
     ) -> None: ...
 
+@disjoint_base
 class Coded:
     def __init__(
         self,
@@ -91,6 +96,7 @@ class Coded:
         space: NDArray[np.float32],
     ) -> None: ...
 
+@disjoint_base
 class SparseConvolution:
     def __init__(
         self,
@@ -121,6 +127,7 @@ class SparseConvolution:
         space: NDArray[np.float32],
     ) -> None: ...
 
+@disjoint_base
 class Pooling:
     def __init__(
         self,

@@ -2,7 +2,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
+@disjoint_base
 class Convolution:
     def __init__(
         self,
@@ -24,6 +26,7 @@ class Convolution:
     def scratch_bytes(self) -> int: ...
     def run(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> None: ...
 
+@disjoint_base
 class Deconvolution:
     def __init__(
         self,
