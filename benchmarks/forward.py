@@ -18,27 +18,14 @@ from math import prod
 from unittest import mock
 
 import numpy as np
-from make_net import NETS, draw
+from make_net import NETS, random_net
 from numpy.typing import NDArray
 
 from cmodel import _engine, _simd
-from cmodel.caffe import load_net
 from cmodel.engine import Engine
-from cmodel.net import Net, infer_shapes, parameter_name
+from cmodel.net import Net, infer_shapes
 
 Feed = dict[str, NDArray[np.float32]]
-
-
-def random_net(name: str) -> Net:
-    """Return a net of benchmarks/nets with random weights."""
-    net = load_net(NETS / f"{name}.prototxt", require_weights=False)
-    needed = infer_shapes(net).parameters
-    for number, layer in enumerate(net.layers):
-        for i, shape in enumerate(needed[layer.key] or ()):
-            tensor = parameter_name(layer.key, i)
-            layer.parameters.append(tensor)
-            net.parameters[tensor] = draw(layer, shape, (0, number, i))
-    return net
 
 
 def multiply_adds(net: Net, feed: Feed) -> int:

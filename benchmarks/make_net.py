@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmodel.caffe import load_net, write_caffemodel
-from cmodel.net import Layer, ParameterLoader, Shape, infer_shapes, parameter_name
+from cmodel.net import Layer, Net, ParameterLoader, Shape, infer_shapes, parameter_name
 from cmodel.tensors import Dense
 
 NETS = Path(__file__).with_name("nets")
@@ -48,6 +48,18 @@ def draw_norm(layer: Layer, shape: Shape, seed: tuple[int, ...]) -> NDArray[np.f
     if layer.type == "Scale" and filler.type == "constant" and filler.HasField("value"):
         values *= np.float32(filler.value)
     return values
+
+
+def random_net(name: str) -> Net:
+    """Return a net of benchmarks/nets with random weights."""
+    net = load_net(NETS / f"{name}.prototxt", require_weights=False)
+    needed = infer_shapes(net).parameters
+    for number, layer in enumerate(net.layers):
+        for i, shape in enumerate(needed[layer.key] or ()):
+            tensor = parameter_name(layer.key, i)
+            layer.parameters.append(tensor)
+            net.parameters[tensor] = draw(layer, shape, (0, number, i))
+    return net
 
 
 def make_net(name: str, folder: Path, seed: int = 0) -> tuple[Path, Path]:

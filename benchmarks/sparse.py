@@ -18,18 +18,17 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from math import prod
 from pathlib import Path
 
 import numpy as np
-from make_net import NETS, draw
+from make_net import random_net
 from numpy.typing import NDArray
 
 from cmodel import _simd
 from cmodel.caffe import load_net
 from cmodel.engine import Engine
 from cmodel.engine.ops.native import NativeKernel
-from cmodel.net import Net, Parameters, infer_shapes, parameter_name
+from cmodel.net import Net, Parameters
 from cmodel.tensors import Codebook, Dense, Form, Sparse
 
 DEFAULT = ("squeezenet_v1.1", "resnet50", "caffenet", "vgg16")
@@ -63,19 +62,16 @@ def compress(
     return Sparse(values.shape, positions, share(kept, entries), (height, 1))
 
 
-def random_net(name: str, density: float, block: int, entries: int) -> Net:
+def pruned_net(name: str, density: float, block: int, entries: int) -> Net:
     """Return a net of benchmarks/nets with random weights, compressed."""
-    net = load_net(NETS / f"{name}.prototxt", require_weights=False)
-    needed = infer_shapes(net).parameters
+    net = random_net(name)
     for number, layer in enumerate(net.layers):
-        for i, shape in enumerate(needed[layer.key] or ()):
-            tensor = parameter_name(layer.key, i)
-            layer.parameters.append(tensor)
-            form: Form = draw(layer, shape, (0, number, i))
-            pruned = layer.type in ("Convolution", "InnerProduct") and len(shape) > 1
-            if pruned and prod(shape[1:2]) > 3:
-                form = compress(form.to_dense(), density, block, entries, number)
-            net.parameters[tensor] = form
+        if layer.type not in ("Convolution", "InnerProduct"):
+            continue
+        weights = layer.parameters[0]
+        values = net.parameters[weights].to_dense()
+        if values.shape[1] > 3:
+            net.parameters[weights] = compress(values, density, block, entries, number)
     return net
 
 
@@ -112,7 +108,7 @@ def measure(name: str, options: argparse.Namespace, clock: Callable[[], float]) 
     if options.weights:
         net, title = stored_net(Path(name), options.weights), options.weights.stem
     else:
-        net, title = random_net(name, options.density, options.block, options.entries), name
+        net, title = pruned_net(name, options.density, options.block, options.entries), name
     rng = np.random.default_rng(1)
     feed = {
         blob: rng.standard_normal((options.batch, *(shape or ())[1:])).astype(np.float32)
