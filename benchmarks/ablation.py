@@ -50,6 +50,7 @@ class Net:
 
 NETS = {
     "cifar10_full": Net(0.02, knob=0.005, step=0.2),
+    "lenet_bvlc": Net(0.01, knob=0.0012, step=0.3),
     "lenet300100_dns": Net(0.004, knob=0.0008, step=0.6),
     "cifar10_resnet20": Net(0.05, knob=0.003, step=0.3, residual=True),
 }
