@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from cmodel import _simd
 from cmodel.caffe import load_net
 from cmodel.engine import Engine
-from cmodel.engine.ops.native import NativeKernel
+from cmodel.engine.ops.op import NativeKernel
 from cmodel.net import Net, Parameters
 from cmodel.tensors import Codebook, Dense, Form, Sparse
 
@@ -98,9 +98,9 @@ def made_dense(net: Net) -> Net:
 def describe(engine: Engine) -> None:
     """Print how each layer with weights is computed."""
     for stage in engine._stages:
-        for step in stage.plan._steps if stage.plan else ():
-            if isinstance(step.kernel, NativeKernel):
-                print(f"    {type(step.kernel.layer).__name__}")
+        for kernel in stage.plan.kernels if stage.plan else ():
+            if isinstance(kernel, NativeKernel):
+                print(f"    {type(kernel.layer).__name__}")
 
 
 def measure(name: str, options: argparse.Namespace, clock: Callable[[], float]) -> None:

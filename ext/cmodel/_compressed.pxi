@@ -52,7 +52,7 @@ cdef int _check_rows(const int64_t[::1] starts, size_t outputs, size_t stored) e
     return 0
 
 
-cdef class Coded:
+cdef class Coded(Layer):
     """A fully connected layer (outputs, inner) of fixed shapes, its weights compressed.
 
     starts (outputs + 1,), columns: of a sparse matrix; None: all weights are there.
@@ -69,7 +69,6 @@ cdef class Coded:
     cdef const float[:, ::1] entries
     cdef size_t rows
     cdef unsigned threads
-    cdef readonly size_t space
 
     def __init__(
         self, rows, outputs, inner, starts, columns, values, indices, entries, finish, threads
@@ -112,30 +111,17 @@ cdef class Coded:
             self.matrix.indices, self.matrix.entries = &self.indices[0], &self.entries[0, 0]
             self.matrix.shared = self.matrix.outputs // self.entries.shape[0]
         self.space = cm_coded_space(cm_kernel.engine, rows, &self.matrix)
+        self.reads = self.rows * self.matrix.inner
+        self.writes = self.rows * self.matrix.outputs
 
-    def run(self, const float[::1] x, float[::1] y, residual, float[::1] space):
-        """Fill y (rows, outputs) from x (rows, inner); residual is of y's shape or None.
-
-        space: at least `space` floats, starting on a cache line.
-        """
+    cdef void compute(
+        self, const float *x, float *y, const float *residual, float *space
+    ) noexcept nogil:
         cdef cm_finish finish = self.finish.c
-        cdef const float[::1] added
-        if (
-            <size_t>x.shape[0] != self.rows * self.matrix.inner
-            or <size_t>y.shape[0] != self.rows * self.matrix.outputs
-            or <size_t>space.shape[0] < self.space
-        ):
-            raise ValueError("an array has another size than planned")
-        if residual is not None:
-            added = residual
-            if added.shape[0] != y.shape[0]:
-                raise ValueError("the residual has another size than the result")
-            finish.residual = &added[0]
-        with nogil:
-            cm_coded_run(
-                cm_kernel.engine, self.threads, self.rows, &self.matrix, &x[0], &y[0], &finish,
-                &space[0] if space.shape[0] else NULL,
-            )
+        finish.residual = residual
+        cm_coded_run(
+            cm_kernel.engine, self.threads, self.rows, &self.matrix, x, y, &finish, space
+        )
 
 
 cdef extern from "cm_sparse.h" nogil:
@@ -159,7 +145,7 @@ def lanes():
     return cm_kernel.engine.lanes
 
 
-cdef class SparseConvolution:
+cdef class SparseConvolution(Layer):
     """A convolution of fixed shapes whose weights are sparse.
 
     rows : 1, or 4, rows of weights make a block.
@@ -174,7 +160,6 @@ cdef class SparseConvolution:
     cdef const int64_t[::1] starts
     cdef int32_t[::1] offsets
     cdef const float[:, ::1] weights
-    cdef readonly size_t space
 
     def __init__(
         self, images, groups, channels, size, out, kernel, stride, pad, dilation,
@@ -199,31 +184,17 @@ cdef class SparseConvolution:
             if <size_t>columns[i] >= inner:
                 raise ValueError("a column lies outside the matrix")
             self.offsets[i] = cm_sparse_offset(&self.sparse, columns[i])
+        _count(self, &self.g)
 
     def __dealloc__(self):
         cm_sparse_free(&self.sparse)
 
-    def run(self, const float[::1] x, float[::1] y, residual, float[::1] space):
-        """Fill y (images, groups * outputs, positions) from x; residual is of y's shape or None.
-
-        space: at least `space` floats, starting on a cache line.
-        """
+    cdef void compute(
+        self, const float *x, float *y, const float *residual, float *space
+    ) noexcept nogil:
         cdef cm_finish finish = self.finish.c
-        cdef const float[::1] added
-        cdef size_t images = self.g.images * self.g.groups
-        if (
-            <size_t>x.shape[0] != images * self.g.channels * _volume(self.g.size)
-            or <size_t>y.shape[0] != images * self.g.outputs * _volume(self.g.out)
-            or <size_t>space.shape[0] < self.space
-        ):
-            raise ValueError("an array has another size than planned")
-        if residual is not None:
-            added = residual
-            if added.shape[0] != y.shape[0]:
-                raise ValueError("the residual has another size than the result")
-            finish.residual = &added[0]
-        with nogil:
-            cm_sparse_run(
-                &self.sparse, &self.starts[0], &self.offsets[0], &self.weights[0, 0],
-                &x[0], &y[0], &finish, &space[0] if space.shape[0] else NULL,
-            )
+        finish.residual = residual
+        cm_sparse_run(
+            &self.sparse, &self.starts[0], &self.offsets[0], &self.weights[0, 0],
+            x, y, &finish, space,
+        )

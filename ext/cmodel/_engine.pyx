@@ -2,6 +2,7 @@
 
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport uintptr_t
+from libc.stdlib cimport free, malloc
 
 import numpy as np
 
@@ -88,6 +89,7 @@ cdef extern from "cm_pooling.h" nogil:
         size_t stride[2]
         size_t pad[2]
         int maximum
+        int rectify
     int cm_pooling_suits(const cm_window *window)
     size_t cm_pooling_space(const cm_window *window)
     void cm_pooling_run(
@@ -153,6 +155,13 @@ cdef size_t _volume(const size_t *sizes) noexcept nogil:
     return sizes[0] * sizes[1] * sizes[2]
 
 
+cdef void _count(Layer layer, const cm_geometry *g) noexcept:
+    """Set the floats that a convolution reads and writes."""
+    cdef size_t images = g.images * g.groups
+    layer.reads = images * g.channels * _volume(g.size)
+    layer.writes = images * g.outputs * _volume(g.out)
+
+
 cdef int _check(int status) except -1:
     if status == CM_MEMORY:
         raise MemoryError("no memory for the plan of a layer")
@@ -214,7 +223,87 @@ cdef class Finish:
         self.c.slope = slope or 0.0
 
 
-cdef class Convolution:
+cdef class Layer:
+    """A layer of fixed shapes: reads `reads` floats, writes `writes`, computes in `space`."""
+
+    cdef readonly size_t reads, writes, space
+
+    cdef void compute(
+        self, const float *x, float *y, const float *residual, float *space
+    ) noexcept nogil:
+        pass
+
+    def run(self, x, y, residual, space):
+        """Fill y from x, both flat; residual is of y's shape or None.
+
+        space: at least `space` floats, starting on a cache line.
+        """
+        Program([(self, x, y, residual)], space).run()
+
+
+cdef struct cm_call:
+    void *layer
+    const float *x
+    const float *residual
+    float *y
+
+
+cdef class Program:
+    """Layers bound to arrays, run one after another without coming back to Python.
+
+    calls : (layer, x, y, residual or None), the arrays flat.
+    space : as many floats as any of the layers needs, starting on a cache line.
+    """
+
+    cdef cm_call *calls
+    cdef size_t count
+    cdef float *space
+    cdef list held
+
+    def __init__(self, calls, float[::1] space):
+        cdef Layer layer
+        cdef const float[::1] x, added
+        cdef float[::1] y
+        cdef cm_call *call
+        self.held = [space]
+        self.space = &space[0] if space.shape[0] else NULL
+        if <uintptr_t>self.space % 64:
+            raise ValueError("the space does not start on a cache line")
+        self.calls = <cm_call *>malloc(max(len(calls), 1) * sizeof(cm_call))
+        if self.calls == NULL:
+            raise MemoryError("no memory for the plan of a net")
+        for layer, x, y, residual in calls:
+            call = &self.calls[self.count]
+            if (
+                <size_t>x.shape[0] != layer.reads
+                or <size_t>y.shape[0] != layer.writes
+                or <size_t>space.shape[0] < layer.space
+            ):
+                raise ValueError("an array has another size than planned")
+            call.layer, call.x, call.y, call.residual = <void *>layer, &x[0], &y[0], NULL
+            self.held += [layer, x, y]
+            if residual is not None:
+                added = residual
+                if added.shape[0] != y.shape[0]:
+                    raise ValueError("the residual has another size than the result")
+                call.residual = &added[0]
+                self.held.append(added)
+            self.count += 1
+
+    def __dealloc__(self):
+        free(self.calls)
+
+    def run(self):
+        """Run the layers."""
+        cdef size_t i
+        cdef cm_call *call
+        with nogil:
+            for i in range(self.count):
+                call = &self.calls[i]
+                (<Layer>call.layer).compute(call.x, call.y, call.residual, self.space)
+
+
+cdef class Convolution(Layer):
     """A convolution of fixed shapes: the plain sum, or Winograd's filtering.
 
     The weights are as `pack`, or `pack_winograd`, returns them.
@@ -226,7 +315,6 @@ cdef class Convolution:
     cdef cm_geometry g
     cdef Finish finish
     cdef const float[::1] packed
-    cdef readonly size_t space
 
     def __init__(
         self, images, groups, channels, size, out, kernel, stride, pad, dilation,
@@ -248,47 +336,29 @@ cdef class Convolution:
             self.space = cm_conv_space(&self.plain)
         if <size_t>self.packed.shape[0] != self.g.groups * self.g.outputs * inner:
             raise ValueError("the weights do not fit the kernel")
+        _count(self, &self.g)
 
     def __dealloc__(self):
         cm_conv_free(&self.plain)
 
-    def run(self, const float[::1] x, float[::1] y, residual, float[::1] space):
-        """Fill y (images, groups * outputs, positions) from x; residual is of y's shape or None.
-
-        space: at least `space` floats, starting on a cache line.
-        """
+    cdef void compute(
+        self, const float *x, float *y, const float *residual, float *space
+    ) noexcept nogil:
         cdef cm_finish finish = self.finish.c
-        cdef const float[::1] added
-        cdef size_t images = self.g.images * self.g.groups
-        if (
-            <size_t>x.shape[0] != images * self.g.channels * _volume(self.g.size)
-            or <size_t>y.shape[0] != images * self.g.outputs * _volume(self.g.out)
-            or <size_t>space.shape[0] < self.space
-            or (<uintptr_t>&space[0]) % 64
-        ):
-            raise ValueError("an array has another size than planned")
-        if residual is not None:
-            added = residual
-            if added.shape[0] != y.shape[0]:
-                raise ValueError("the residual has another size than the result")
-            finish.residual = &added[0]
-        with nogil:
-            if self.winograd:
-                cm_wino_run(
-                    &self.filtering, &self.packed[0], &x[0], &y[0], &finish, &space[0]
-                )
-            else:
-                cm_conv_run(&self.plain, &self.packed[0], &x[0], &y[0], &finish, &space[0])
+        finish.residual = residual
+        if self.winograd:
+            cm_wino_run(&self.filtering, &self.packed[0], x, y, &finish, space)
+        else:
+            cm_conv_run(&self.plain, &self.packed[0], x, y, &finish, space)
 
 
-cdef class Dense:
+cdef class Dense(Layer):
     """A fully connected layer of fixed shapes; weights (outputs, inner)."""
 
     cdef Finish finish
     cdef const float[:, ::1] weights
     cdef size_t rows
     cdef unsigned threads
-    cdef readonly size_t space
 
     def __init__(self, rows, weights, finish, threads):
         self.rows = rows
@@ -296,88 +366,74 @@ cdef class Dense:
         self.finish = finish
         self.threads = threads
         self.space = cm_dense_space(cm_kernel.engine, rows, self.weights.shape[1])
+        self.reads = self.rows * <size_t>self.weights.shape[1]
+        self.writes = self.rows * <size_t>self.weights.shape[0]
 
-    def run(self, const float[::1] x, float[::1] y, residual, float[::1] space):
-        """Fill y (rows, outputs) from x (rows, inner); residual is of y's shape or None.
-
-        space: at least `space` floats, starting on a cache line.
-        """
+    cdef void compute(
+        self, const float *x, float *y, const float *residual, float *space
+    ) noexcept nogil:
         cdef cm_finish finish = self.finish.c
-        cdef const float[::1] added
-        cdef size_t inner = self.weights.shape[1], outputs = self.weights.shape[0]
-        if (
-            <size_t>x.shape[0] != self.rows * inner
-            or <size_t>y.shape[0] != self.rows * outputs
-            or <size_t>space.shape[0] < self.space
-        ):
-            raise ValueError("an array has another size than planned")
-        if residual is not None:
-            added = residual
-            if added.shape[0] != y.shape[0]:
-                raise ValueError("the residual has another size than the result")
-            finish.residual = &added[0]
-        with nogil:
-            cm_dense_run(
-                cm_kernel.engine, self.threads, self.rows, inner, outputs,
-                &self.weights[0, 0], &x[0], &y[0], &finish,
-                &space[0] if space.shape[0] else NULL,
-            )
+        finish.residual = residual
+        cm_dense_run(
+            cm_kernel.engine, self.threads, self.rows, self.weights.shape[1],
+            self.weights.shape[0], &self.weights[0, 0], x, y, &finish, space,
+        )
 
 
-cdef class Pooling:
+cdef class Pooling(Layer):
     """Maxima, or averages, of planes of fixed shapes."""
 
     cdef cm_window window
     cdef size_t planes
     cdef unsigned threads
-    cdef readonly size_t space
 
-    def __init__(self, planes, size, out, kernel, stride, pad, maximum, threads):
+    def __init__(self, planes, size, out, kernel, stride, pad, maximum, rectify, threads):
         cdef int i
         self.planes = planes
         self.threads = threads
-        self.window.maximum = maximum
+        self.window.maximum, self.window.rectify = maximum, rectify
         for i in range(2):
             self.window.size[i], self.window.out[i] = size[i], out[i]
             self.window.kernel[i], self.window.stride[i] = kernel[i], stride[i]
             self.window.pad[i] = pad[i]
         self.space = self.threads * cm_pooling_space(&self.window) if self.suits else 0
+        self.reads = self.planes * self.window.size[0] * self.window.size[1]
+        self.writes = self.planes * self.window.out[0] * self.window.out[1]
 
     @property
     def suits(self):
         """Whether the windows are such as `run` takes."""
         return bool(cm_pooling_suits(&self.window))
 
-    def run(self, const float[::1] x, float[::1] y, float[::1] space):
-        """Fill y (planes, out) from x (planes, size); space: at least `space` floats."""
-        cdef size_t *size = self.window.size
-        cdef size_t *out = self.window.out
-        if (
-            not cm_pooling_suits(&self.window)
-            or <size_t>x.shape[0] != self.planes * size[0] * size[1]
-            or <size_t>y.shape[0] != self.planes * out[0] * out[1]
-            or <size_t>space.shape[0] < self.space
-        ):
-            raise ValueError("an array has another size than planned")
-        with nogil:
-            cm_pooling_run(
-                cm_kernel.engine, self.threads, self.planes, &self.window,
-                &x[0], &y[0], &space[0],
-            )
+    cdef void compute(
+        self, const float *x, float *y, const float *residual, float *space
+    ) noexcept nogil:
+        cm_pooling_run(
+            cm_kernel.engine, self.threads, self.planes, &self.window, x, y, space
+        )
 
 
-def lrn_across(
-    const float[:, :, ::1] x, float[:, :, ::1] y, size_t size, float alpha, float k,
-    unsigned threads,
-):
-    """y = x (images, C, positions) times (k + alpha / size * sum of squares)^-0.75."""
-    cdef size_t images = x.shape[0], channels = x.shape[1], positions = x.shape[2]
-    if y.shape[0] != x.shape[0] or y.shape[1] != x.shape[1] or y.shape[2] != x.shape[2]:
-        raise ValueError("the arrays differ in shape")
-    with nogil:
+cdef class LRN(Layer):
+    """y = x (images, channels, positions) times (k + alpha / size * sum of squares)^-0.75.
+
+    The sum is over `size` channels around each.
+    """
+
+    cdef size_t images, channels, positions, size
+    cdef float alpha, k
+    cdef unsigned threads
+
+    def __init__(self, images, channels, positions, size, alpha, k, threads):
+        self.images, self.channels, self.positions = images, channels, positions
+        self.size, self.alpha, self.k, self.threads = size, alpha, k, threads
+        self.reads = self.writes = self.images * self.channels * self.positions
+
+    cdef void compute(
+        self, const float *x, float *y, const float *residual, float *space
+    ) noexcept nogil:
         cm_lrn_run(
-            cm_kernel.engine, threads, images, channels, positions, size, alpha, k,
-            &x[0, 0, 0], &y[0, 0, 0],
+            cm_kernel.engine, self.threads, self.images, self.channels, self.positions,
+            self.size, self.alpha, self.k, x, y,
         )
 
 

@@ -40,6 +40,7 @@ typedef void cm_wino_output(const struct cm_wino_tile *tiles, unsigned count, un
 typedef struct {
     size_t size[2], out[2], kernel[2], stride[2], pad[2];
     int maximum;
+    int rectify; /* negative results become 0 */
 } cm_window;
 
 /* Entries of a codebook as the kernels take it; those that are not used are there too. */
@@ -100,6 +101,8 @@ typedef struct {
                       const cm_finish *finish);
     /* One channel; see cm_pooling.h. */
     void (*pool)(const cm_window *window, const float *x, float *y, float *space);
+    /* The mean of so many numbers. */
+    float (*mean)(const float *x, size_t count);
     /* y = x (k + alpha * the sum of squares of `size` channels)^-0.75 for `count` positions of
      * channels that are `step` floats apart. */
     void (*lrn)(const float *x, float *y, size_t channels, size_t step, size_t count, size_t size,

@@ -28,6 +28,7 @@ const cm_engine NAME(cm_engine) = {
     .pack = NAME(pack),
     .depthwise = NAME(depthwise),
     .pool = NAME(pool),
+    .mean = NAME(mean),
     .lrn = NAME(lrn),
     .dot = NAME(dot),
     .rows_by_panel = NAME(rows),

@@ -21,8 +21,9 @@ void cm_pool_stop(void) {}
 #include <stdint.h>
 
 #define MOST_THREADS 64
-/* Pauses before a thread sleeps: some ten microseconds, about the time between two layers. */
-#define SPIN 600
+/* Pauses before a thread sleeps: about half a millisecond, longer than what lies between two layers
+ * or two runs. To wake a thread takes longer than many a layer, above all on a virtual machine. */
+#define SPIN 20000
 /* Pauses of the caller before it lets others run. */
 #define PATIENCE 2000
 

@@ -10,17 +10,26 @@
 /* Positions that one unit of a normalisation handles. */
 #define CHUNK 128
 
+/* Whether the window is the whole plane, of which the mean is wanted. */
+static int is_mean(const cm_window *w) {
+    for (int i = 0; i < 2; i++)
+        if (w->out[i] != 1 || w->pad[i] || w->kernel[i] != w->size[i]) return 0;
+    return !w->maximum;
+}
+
 int cm_pooling_suits(const cm_window *w) {
     for (int i = 0; i < 2; i++)
         if (w->stride[i] > MOST_SIZE || w->size[i] > MOST_SIZE || w->kernel[i] > MOST_SIZE ||
             w->pad[i] > MOST_SIZE || w->out[i] > MOST_SIZE || !w->out[i] || !w->size[i])
             return 0;
+    if (is_mean(w)) return 1;
     int few = w->kernel[0] <= MOST_TERMS && w->kernel[1] <= MOST_TERMS &&
               w->kernel[0] * w->kernel[1] <= MOST_TERMS;
     return (w->stride[1] == 1 || w->stride[1] == 2) && few;
 }
 
 size_t cm_pooling_space(const cm_window *w) {
+    if (is_mean(w)) return 0;
     size_t reach = (w->out[1] - 1) * w->stride[1] + w->kernel[1];
     size_t row = w->pad[1] + (w->size[1] > reach ? w->size[1] : reach);
     return (3 * (row + 2 * 16) + w->out[1] + 2 * 16) / 16 * 16;
@@ -38,6 +47,14 @@ static void pool_unit(void *context, size_t unit, unsigned worker) {
     const pooling_state *state = context;
     const cm_window *w = state->window;
     size_t end = (unit + 1) * state->share;
+    if (is_mean(w)) {
+        size_t count = w->size[0] * w->size[1];
+        for (size_t p = unit * state->share; p < end && p < state->planes; p++) {
+            float mean = state->engine->mean(state->x + p * count, count);
+            state->y[p] = w->rectify && mean < 0 ? 0 : mean;
+        }
+        return;
+    }
     float *space = state->space + worker * cm_pooling_space(w);
     for (size_t p = unit * state->share; p < end && p < state->planes; p++)
         state->engine->pool(w, state->x + p * w->size[0] * w->size[1],

@@ -28,13 +28,14 @@ INLINE TARGET void pool_columns(const int maximum, const float *x, size_t rows, 
 
 INLINE TARGET void pool_row(const int maximum, const size_t stride, const float *const *phases,
                             size_t kernel, size_t width, float rows, const float *columns,
-                            float *y) {
+                            int rectify, float *y) {
     for (size_t i = 0; i < width; i += LANES) {
         size_t at = width >= LANES && i + LANES > width ? width - LANES : i;
         V v = fill(maximum ? -FLT_MAX : 0);
         for (size_t k = 0; k < kernel; k++)
             v = pooled(maximum, load(phases[k % stride] + at + k / stride), v);
         if (!maximum) v = div_(v, mul(fill(rows), load(columns + at)));
+        if (rectify) v = larger(fill(0), v);
         if (width >= LANES) {
             store(y + at, v);
         } else {
@@ -75,8 +76,25 @@ INLINE TARGET void pool_plane(const cm_window *window, const int maximum, const 
                 even[i] = row[2 * i];
                 odd[i] = row[2 * i + 1];
             }
-        pool_row(maximum, stride, phases, window->kernel[1], window->out[1], rows, columns, y);
+        pool_row(maximum, stride, phases, window->kernel[1], window->out[1], rows, columns,
+                 window->rectify, y);
     }
+}
+
+/* Numbers that are summed in single precision, a few in each lane; the sums in double precision. */
+#define MEAN_CHUNK (32 * LANES)
+
+TARGET static float NAME(mean)(const float *x, size_t count) {
+    double sum = 0;
+    size_t i = 0;
+    while (count - i >= LANES) {
+        V v = fill(0);
+        size_t end = count - i < MEAN_CHUNK ? count : i + MEAN_CHUNK;
+        for (; i + LANES <= end; i += LANES) v = add(v, load(x + i));
+        sum += (double)total(v);
+    }
+    for (; i < count; i++) sum += (double)x[i];
+    return (float)(sum / (double)count);
 }
 
 TARGET static void NAME(pool)(const cm_window *window, const float *x, float *y, float *space) {

@@ -28,7 +28,34 @@ class Finish:
     ) -> None: ...
 
 @disjoint_base
-class Convolution:
+class Layer:
+    @property
+    def reads(self) -> int: ...
+    @property
+    def writes(self) -> int: ...
+    @property
+    def space(self) -> int: ...
+    def run(
+        self,
+        x: NDArray[np.float32],
+        y: NDArray[np.float32],
+        residual: NDArray[np.float32] | None,
+        space: NDArray[np.float32],
+    ) -> None: ...
+
+@disjoint_base
+class Program:
+    def __init__(
+        self,
+        calls: Sequence[
+            tuple[Layer, NDArray[np.float32], NDArray[np.float32], NDArray[np.float32] | None]
+        ],
+        space: NDArray[np.float32],
+    ) -> None: ...
+    def run(self) -> None: ...
+
+@disjoint_base
+class Convolution(Layer):
     def __init__(
         self,
         images: int,
@@ -46,33 +73,15 @@ class Convolution:
         winograd: bool,
         threads: int,
     ) -> None: ...
-    @property
-    def space(self) -> int: ...
-    def run(
-        self,
-        x: NDArray[np.float32],
-        y: NDArray[np.float32],
-        residual: NDArray[np.float32] | None,
-        space: NDArray[np.float32],
-    ) -> None: ...
 
 @disjoint_base
-class Dense:
+class Dense(Layer):
     def __init__(
         self, rows: int, weights: NDArray[np.float32], finish: Finish, threads: int
     ) -> None: ...
-    @property
-    def space(self) -> int: ...
-    def run(
-        self,
-        x: NDArray[np.float32],
-        y: NDArray[np.float32],
-        residual: NDArray[np.float32] | None,
-        space: NDArray[np.float32],
-    ) -> None: ...
 
 @disjoint_base
-class Coded:
+class Coded(Layer):
     def __init__(
         self,
         rows: int,
@@ -86,18 +95,9 @@ class Coded:
         finish: Finish,
         threads: int,
     ) -> None: ...
-    @property
-    def space(self) -> int: ...
-    def run(
-        self,
-        x: NDArray[np.float32],
-        y: NDArray[np.float32],
-        residual: NDArray[np.float32] | None,
-        space: NDArray[np.float32],
-    ) -> None: ...
 
 @disjoint_base
-class SparseConvolution:
+class SparseConvolution(Layer):
     def __init__(
         self,
         images: int,
@@ -117,18 +117,9 @@ class SparseConvolution:
         finish: Finish,
         threads: int,
     ) -> None: ...
-    @property
-    def space(self) -> int: ...
-    def run(
-        self,
-        x: NDArray[np.float32],
-        y: NDArray[np.float32],
-        residual: NDArray[np.float32] | None,
-        space: NDArray[np.float32],
-    ) -> None: ...
 
 @disjoint_base
-class Pooling:
+class Pooling(Layer):
     def __init__(
         self,
         planes: int,
@@ -138,21 +129,21 @@ class Pooling:
         stride: Sequence[int],
         pad: Sequence[int],
         maximum: bool,
+        rectify: bool,
         threads: int,
     ) -> None: ...
     @property
     def suits(self) -> bool: ...
-    @property
-    def space(self) -> int: ...
-    def run(
-        self, x: NDArray[np.float32], y: NDArray[np.float32], space: NDArray[np.float32]
-    ) -> None: ...
 
-def lrn_across(
-    x: NDArray[np.float32],
-    y: NDArray[np.float32],
-    size: int,
-    alpha: float,
-    k: float,
-    threads: int,
-) -> None: ...
+@disjoint_base
+class LRN(Layer):
+    def __init__(
+        self,
+        images: int,
+        channels: int,
+        positions: int,
+        size: int,
+        alpha: float,
+        k: float,
+        threads: int,
+    ) -> None: ...

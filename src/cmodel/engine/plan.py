@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf, prod
 
 import numpy as np
 
-from cmodel.engine.ops.op import Alias, Array, Kernel, Op, SpaceKernel
+from cmodel._engine import Program
+from cmodel.engine.ops.op import Alias, Array, Call, NativeKernel, Op
 from cmodel.engine.sections import Section
 from cmodel.errors import LimitError
 from cmodel.net import Shape, Shapes
@@ -29,23 +31,22 @@ class _Node:
 
 @dataclass
 class _Storage:
-    """A piece of memory that holds one value after another, or several names for one.
+    """A piece of memory that holds one value after another, several side by side, or several names.
 
-    until : the last node that reads it; inf where it is an output.
-    source : the input blob whose array it is, never written to.
+    until : the last node that reads it; inf where it holds an output.
     """
 
     size: int
     until: float
-    source: str | None = None
-    buffer: int = -1
+    buffer: int
 
 
-@dataclass
-class _Step:
-    kernel: Kernel
-    bottoms: list[int]
-    tops: list[int]
+@dataclass(frozen=True)
+class _Place:
+    """Where a value lies; offset in floats."""
+
+    storage: _Storage
+    offset: int = 0
 
 
 @dataclass
@@ -158,44 +159,101 @@ class _Allocator:
         self._free.append(buffer)
 
 
-def _place(graph: _Graph, uses: Sequence[float]) -> tuple[list[_Storage], list[int]]:
-    """Return the storage of each value, and the sizes of the buffers."""
-    places: dict[int, _Storage] = {}
-    for name, value in graph.inputs.items():
-        places[value] = _Storage(prod(graph.shapes[value]), uses[value], source=name)
-    allocator = _Allocator()
-    held: list[_Storage] = []
+def _join(graph: _Graph) -> tuple[dict[int, tuple[int, int]], set[int]]:
+    """Find what can be written at once where a later operation would copy it to.
+
+    Returns for each such value the value that it is a part of, and its offset there; and the
+    positions of the nodes that then have nothing to do.
+    """
+    made_by = {value: node for node in graph.nodes for value in node.tops}
+    parts: dict[int, tuple[int, int]] = {}
+    done: set[int] = set()
     for i, node in enumerate(graph.nodes):
-        for number, value in enumerate(node.tops):
-            size = prod(graph.shapes[value])
-            first = places[node.bottoms[0]] if node.bottoms else None
-            if first is not None and node.op.aliases:
-                first.until = max(first.until, uses[value])
-                places[value] = first
-            elif (
-                first is not None
-                and node.op.overwrites
-                and number == 0
-                and first.source is None
-                and first.size == size
-                and first.until == i
-                and all(places[other] is not first for other in node.bottoms[1:])
-            ):
-                first.until = uses[value]
-                places[value] = first
-            else:
-                place = _Storage(size, uses[value], buffer=allocator.take(size))
-                places[value] = place
-                held.append(place)
-        for place in [place for place in held if place.until <= i]:
-            allocator.give_back(place.buffer)
-            held.remove(place)
-    # A value that was fused away has no place of its own.
-    unused = _Storage(0, -1)
-    return [places.get(value, unused) for value in range(len(graph.shapes))], allocator.sizes
+        if not node.op.joins([graph.shapes[value] for value in node.bottoms]):
+            continue
+        owners = []
+        for value in node.bottoms:
+            while value in made_by and made_by[value].op.aliases:
+                value = made_by[value].bottoms[0]
+            owners.append(value)
+        free = all(value in made_by and value not in parts for value in owners)
+        if not free or len(set(owners)) < len(owners):
+            continue
+        offset = 0
+        for value in owners:
+            parts[value] = node.tops[0], offset
+            offset += prod(graph.shapes[value])
+        done.add(i)
+    return parts, done
 
 
-def _allocate(size: int) -> Array:
+class _Placer:
+    """Gives each value of a graph its place."""
+
+    def __init__(
+        self, graph: _Graph, parts: Mapping[int, tuple[int, int]], uses: Sequence[float]
+    ) -> None:
+        self.places: dict[int, _Place] = {}
+        self.allocator = _Allocator()
+        self._graph = graph
+        self._parts = parts
+        self._uses = list(uses)
+        self._held: list[_Storage] = []
+        for value in range(len(graph.shapes)):
+            whole = self._whole(value)[0]
+            self._uses[whole] = max(self._uses[whole], uses[value])
+        for value in graph.inputs.values():
+            self.places[value] = self._new(value)
+        for i, node in enumerate(graph.nodes):
+            for number, value in enumerate(node.tops):
+                self.places[value] = self._place(i, node, number)
+            for storage in [storage for storage in self._held if storage.until <= i]:
+                self.allocator.give_back(storage.buffer)
+                self._held.remove(storage)
+
+    def _whole(self, value: int) -> tuple[int, int]:
+        """Return the value that this one is a part of, at last, and its offset there."""
+        offset = 0
+        while value in self._parts:
+            value, more = self._parts[value]
+            offset += more
+        return value, offset
+
+    def _new(self, value: int) -> _Place:
+        size = prod(self._graph.shapes[value])
+        storage = _Storage(size, self._uses[value], self.allocator.take(size))
+        self._held.append(storage)
+        return _Place(storage)
+
+    def _place(self, i: int, node: _Node, number: int) -> _Place:
+        """Return the place of a top of node `i`."""
+        value = node.tops[number]
+        first = self.places[node.bottoms[0]] if node.bottoms else None
+        if first is not None and node.op.aliases:
+            first.storage.until = max(first.storage.until, self._uses[value])
+            return first
+        whole, offset = self._whole(value)
+        if whole != value:
+            if whole not in self.places:
+                self.places[whole] = self._new(whole)
+            return _Place(self.places[whole].storage, offset)
+        if value in self.places:
+            return self.places[value]
+        if (
+            first is not None
+            and node.op.overwrites
+            and number == 0
+            and first.storage.size == prod(self._graph.shapes[value])
+            and first.storage.until == i
+            and all(self.places[other].storage is not first.storage for other in node.bottoms[1:])
+        ):
+            first.storage.until = self._uses[value]
+            return first
+        return self._new(value)
+
+
+def allocate(size: int) -> Array:
+    """Return so many floats, starting on a cache line, not touched yet."""
     raw = np.empty(size * 4 + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + size * 4].view(np.float32)
@@ -214,6 +272,7 @@ def _check_memory(needed: int) -> None:
 class Plan:
     """Kernels and buffers of one section, for one set of shapes of its inputs.
 
+    kernels : in the order of the run.
     multiplies : a kernel may call BLAS, whose threads are to be held at one meanwhile.
     """
 
@@ -226,49 +285,57 @@ class Plan:
         threads: int,
     ) -> None:
         graph = _graph(section, fed, shapes, ops)
-        self._wanted = {name: graph.final[name] for name in section.outputs}
-        outputs = list(self._wanted.values())
-        _fuse(graph, outputs)
-        places, sizes = _place(graph, _last_uses(graph, outputs))
+        wanted = {name: graph.final[name] for name in section.outputs}
+        _fuse(graph, list(wanted.values()))
+        parts, joined = _join(graph)
+        placer = _Placer(graph, parts, _last_uses(graph, list(wanted.values())))
+        sizes = placer.allocator.sizes
         _check_memory(4 * sum(sizes))
-        self._buffers = [_allocate(size) for size in sizes]
-        self._arrays: list[Array | None] = []
-        # Values that lie on a fed array: number, input, shape.
-        self._fed: list[tuple[int, str, Shape]] = []
-        for value, (place, shape) in enumerate(zip(places, graph.shapes, strict=True)):
-            if place.buffer >= 0:
-                buffer = self._buffers[place.buffer]
-                self._arrays.append(buffer[: place.size].reshape(shape))
-            else:
-                self._arrays.append(None)
-                if place.source is not None:
-                    self._fed.append((value, place.source, shape))
-        kept = [node for node in graph.nodes if not node.op.aliases]
-        self._steps = [
-            _Step(
-                node.op.bind(
-                    [graph.shapes[value] for value in node.bottoms],
-                    [graph.shapes[value] for value in node.tops],
-                    threads,
-                ),
-                node.bottoms,
-                node.tops,
+        self._buffers = [allocate(size) for size in sizes]
+        arrays = {
+            value: self._array(place, graph.shapes[value]) for value, place in placer.places.items()
+        }
+        self._inputs = {name: arrays[value] for name, value in graph.inputs.items()}
+        self._outputs = {name: arrays[value] for name, value in wanted.items()}
+        kept = [
+            node for i, node in enumerate(graph.nodes) if i not in joined and not node.op.aliases
+        ]
+        self.kernels = [
+            node.op.bind(
+                [graph.shapes[value] for value in node.bottoms],
+                [graph.shapes[value] for value in node.tops],
+                threads,
             )
             for node in kept
         ]
+        native = [kernel for kernel in self.kernels if isinstance(kernel, NativeKernel)]
+        space = max((kernel.layer.space for kernel in native), default=0)
         # Not touched yet, so it takes no memory before the check.
-        scratch = sum(getattr(step.kernel, "scratch_bytes", 0) for step in self._steps)
-        sharing = [step.kernel for step in self._steps if isinstance(step.kernel, SpaceKernel)]
-        space = max((kernel.space for kernel in sharing), default=0)
+        scratch = sum(getattr(kernel, "scratch_bytes", 0) for kernel in self.kernels)
         _check_memory(4 * (sum(sizes) + space) + scratch)
-        shared = _allocate(space)
-        for kernel in sharing:
-            kernel.attach(shared)
-
+        self._steps: list[Callable[[], None]] = []
+        shared = allocate(space)
+        calls: list[Call] = []
+        for node, kernel in zip(kept, self.kernels, strict=True):
+            bottoms = [arrays[value] for value in node.bottoms]
+            tops = [arrays[value] for value in node.tops]
+            if isinstance(kernel, NativeKernel):
+                calls += kernel.calls(bottoms, tops)
+                continue
+            if calls:
+                self._steps.append(Program(calls, shared).run)
+                calls = []
+            self._steps.append(partial(kernel, bottoms, tops))
+        if calls:
+            self._steps.append(Program(calls, shared).run)
         self.multiplies = any(
-            node.op.multiplies and not isinstance(step.kernel, SpaceKernel)
-            for node, step in zip(kept, self._steps, strict=True)
+            node.op.multiplies and not isinstance(kernel, NativeKernel)
+            for node, kernel in zip(kept, self.kernels, strict=True)
         )
+
+    def _array(self, place: _Place, shape: Shape) -> Array:
+        start = place.offset
+        return self._buffers[place.storage.buffer][start : start + prod(shape)].reshape(shape)
 
     @property
     def buffer_bytes(self) -> int:
@@ -277,9 +344,8 @@ class Plan:
 
     def run(self, feed: Mapping[str, Array]) -> dict[str, Array]:
         """Run the kernels on the inputs, which are only read; return copies of the outputs."""
-        arrays = list(self._arrays)
-        for value, name, shape in self._fed:
-            arrays[value] = feed[name].reshape(shape)
+        for name, array in self._inputs.items():
+            np.copyto(array, feed[name])
         for step in self._steps:
-            step.kernel([arrays[i] for i in step.bottoms], [arrays[i] for i in step.tops])  # type: ignore[misc]
-        return {name: arrays[value].copy() for name, value in self._wanted.items()}  # type: ignore[union-attr]
+            step()
+        return {name: array.copy() for name, array in self._outputs.items()}

@@ -12,7 +12,8 @@ from cmodel import _engine, _simd
 from cmodel.engine import Engine, run_reference
 from cmodel.engine.ops.compressed import coded, sparse_rows
 from cmodel.engine.ops.finish import Finish
-from cmodel.engine.ops.native import NativeKernel
+from cmodel.engine.ops.op import NativeKernel
+from cmodel.engine.plan import allocate
 from cmodel.net import Parameters
 from cmodel.tensors import Codebook, Dense, Sparse
 
@@ -56,7 +57,7 @@ def close(found, expected, tolerance=1e-5):
 def kernels(engine):
     """The compiled layers of the only section's plan."""
     (stage,) = engine._stages
-    return [s.kernel.layer for s in stage.plan._steps if isinstance(s.kernel, NativeKernel)]
+    return [k.layer for k in stage.plan.kernels if isinstance(k, NativeKernel)]
 
 
 def holding(net, form):
@@ -124,7 +125,7 @@ def test_small_products(shape, rows):
         )
         forms.append(shared(shape, 9))
     for kernel, form in zip(made, forms, strict=True):
-        space = np.empty(kernel.space, np.float32)
+        space = allocate(kernel.space)
         kernel.run(x.reshape(-1), y.reshape(-1), None, space)
         np.testing.assert_allclose(y, x @ form.to_dense().T, rtol=1e-5, atol=1e-5)
 

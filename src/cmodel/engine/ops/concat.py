@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
@@ -15,6 +16,10 @@ class Concat(Op):
     """The bottoms one after another along an axis."""
 
     multiplies = False
+
+    def joins(self, bottoms: Sequence[Shape]) -> bool:
+        """Return whether nothing is before the axis."""
+        return prod(bottoms[0][: concat_axis(self.layer, len(bottoms[0]))]) == 1
 
     def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         """Bind to the axis."""

@@ -15,8 +15,8 @@ from cmodel._gemm import inner_product
 from cmodel.engine.ops.compressed import Coded, coded, sparse_rows
 from cmodel.engine.ops.costs import coded_pays, sparse_product_pays
 from cmodel.engine.ops.finish import Finish
-from cmodel.engine.ops.native import LEAST_SHARED, NativeKernel
-from cmodel.engine.ops.op import Array, Kernel, Op, dense, team
+from cmodel.engine.ops.native import LEAST_SHARED
+from cmodel.engine.ops.op import Array, Kernel, NativeKernel, Op, dense, team
 from cmodel.net import Layer, Parameter, Shape
 from cmodel.tensors import Sparse, size_of
 

@@ -7,7 +7,7 @@ from math import prod
 
 from cmodel import _engine
 from cmodel._loops import lrn_across, lrn_within
-from cmodel.engine.ops.op import ELEMENT, Array, Kernel, Op, team
+from cmodel.engine.ops.op import ELEMENT, Array, Kernel, NativeKernel, Op, team
 from cmodel.net import Shape
 from cmodel.proto import caffe_pb2
 
@@ -33,11 +33,6 @@ class LRN(Op):
             x, y = bottoms[0].reshape(shape), tops[0].reshape(shape)
             lrn_across(x, y, size, alpha, beta, k, workers)
 
-        def native(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
-            shape = (images, channels, height * width)
-            x, y = bottoms[0].reshape(shape), tops[0].reshape(shape)
-            _engine.lrn_across(x, y, size, alpha, k, workers)
-
         def within(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
             shape = (images * channels, height, width)
             x, y = bottoms[0].reshape(shape), tops[0].reshape(shape)
@@ -45,4 +40,7 @@ class LRN(Op):
 
         if param.norm_region != caffe_pb2.LRNParameter.ACROSS_CHANNELS:
             return within
-        return native if _engine.available() and beta == NATIVE_BETA else across
+        if _engine.available() and beta == NATIVE_BETA:
+            native = _engine.LRN(images, channels, height * width, size, alpha, k, workers)
+            return NativeKernel(native)
+        return across

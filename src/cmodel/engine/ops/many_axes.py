@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmodel.engine.ops.finish import Finish
-from cmodel.engine.ops.op import Array, Kernel
+from cmodel.engine.ops.op import Array, PlainKernel
 from cmodel.net import Shape
 from cmodel.net.shapes.windows import Window
 
@@ -39,7 +39,7 @@ def _with_bias(y: NDArray[np.float64], bias: Array | None) -> NDArray[np.float64
     return y if bias is None else y + bias[:, None]
 
 
-def convolution_kernel(window: Window, groups: int, weights: Array, finish: Finish) -> Kernel:
+def convolution_kernel(window: Window, groups: int, weights: Array, finish: Finish) -> PlainKernel:
     """Return the kernel for weights (out, in / group * taps); a residual is its second bottom."""
     taps = prod(window.kernel)
     parts = weights.reshape(groups, len(weights) // groups, -1, taps)
@@ -68,7 +68,9 @@ def convolution_kernel(window: Window, groups: int, weights: Array, finish: Fini
     return kernel
 
 
-def deconvolution_kernel(window: Window, groups: int, weights: Array, bias: Array | None) -> Kernel:
+def deconvolution_kernel(
+    window: Window, groups: int, weights: Array, bias: Array | None
+) -> PlainKernel:
     """Return the kernel for weights (in, out / group, kernel...)."""
     taps = prod(window.kernel)
     parts = weights.reshape(groups, weights.shape[0] // groups, -1, taps).swapaxes(1, 2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 
 from cmodel import _engine
@@ -16,13 +15,11 @@ from cmodel.engine.ops.costs import (
     winograd_cost,
 )
 from cmodel.engine.ops.finish import Finish
-from cmodel.engine.ops.op import Array, dense
+from cmodel.engine.ops.op import Array, NativeKernel, dense
 from cmodel.net import Parameter
 
 # Multiply-adds below which the engine's own threads are not worth waking.
 LEAST_SHARED = 150_000
-
-Layer = _engine.Convolution | _engine.Dense | _engine.Coded | _engine.SparseConvolution
 
 
 class Weights:
@@ -63,28 +60,6 @@ class Weights:
 
     def _dense(self) -> Array:
         return dense(self._form).reshape(self.outputs, -1)
-
-
-class NativeKernel:
-    """Treats each bottom alike; with a residual there is one, and the residual behind it."""
-
-    def __init__(self, layer: Layer, residual: bool) -> None:
-        self.layer = layer
-        self.residual = residual
-        self.space = layer.space
-
-    def attach(self, space: Array) -> None:
-        """Compute in this space from now on."""
-        self._space = space
-
-    def __call__(self, bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
-        """Fill the tops."""
-        if self.residual:
-            x, added = bottoms
-            self.layer.run(x.reshape(-1), tops[0].reshape(-1), added.reshape(-1), self._space)
-            return
-        for x, y in zip(bottoms, tops, strict=True):
-            self.layer.run(x.reshape(-1), y.reshape(-1), None, self._space)
 
 
 def sparse_blocks(shapes: Shapes, weights: Weights, fast: bool) -> Blocks | None:

@@ -4,33 +4,43 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cmodel import _engine
 from cmodel.net import Layer, Parameter, Shape
 
 Array = NDArray[np.float32]
+# A layer, its input, its result, and what is added to it or None; all flat.
+Call = tuple[_engine.Layer, Array, Array, Array | None]
 # Reads the bottoms, fills the tops: float32 arrays in C order, of the shapes bound.
-Kernel = Callable[[Sequence[Array], Sequence[Array]], None]
+PlainKernel = Callable[[Sequence[Array], Sequence[Array]], None]
 
 
-@runtime_checkable
-class SpaceKernel(Protocol):
-    """A kernel that computes in a space which it shares with those before and after it.
+class NativeKernel:
+    """A layer that runs in C, without Python between it and the next.
 
-    space : floats that it needs.
+    It treats each bottom alike; with a residual there is one, and the residual behind it.
     """
 
-    space: int
+    def __init__(self, layer: _engine.Layer, residual: bool = False) -> None:
+        self.layer = layer
+        self._residual = residual
 
-    def attach(self, space: Array) -> None:
-        """Take so many floats, starting on a cache line."""
+    def calls(self, bottoms: Sequence[Array], tops: Sequence[Array]) -> list[Call]:
+        """Return what the layer is to be called with: input, result, and residual or None."""
+        if self._residual:
+            x, added = bottoms
+            return [(self.layer, x.reshape(-1), tops[0].reshape(-1), added.reshape(-1))]
+        return [
+            (self.layer, x.reshape(-1), y.reshape(-1), None)
+            for x, y in zip(bottoms, tops, strict=True)
+        ]
 
-    def __call__(self, bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
-        """Fill the tops."""
 
+Kernel = PlainKernel | NativeKernel
 
 # Waking the other threads costs as much time as about this many multiply-adds.
 LEAST_WORK = 500_000
@@ -70,6 +80,10 @@ class Op(ABC):
     @abstractmethod
     def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         """Return the kernel for these shapes."""
+
+    def joins(self, bottoms: Sequence[Shape]) -> bool:
+        """Return whether the top is nothing but the bottoms' values, one after another."""
+        return False
 
     def followed(self, following: Op) -> Op | None:
         """Return this operation with another after it, or None where it cannot take it over.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from math import prod
 from typing import Any
 
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from cmodel import _engine
 from cmodel._loops import average_pool, max_pool
-from cmodel.engine.ops.op import ELEMENT, Array, Kernel, Op, team
+from cmodel.engine.ops.op import ELEMENT, Array, Kernel, NativeKernel, Op, PlainKernel, team
+from cmodel.engine.ops.relu import ReLU
 from cmodel.net import Shape
 from cmodel.net.shapes.windows import Window, pooling_window
 from cmodel.proto import caffe_pb2
@@ -20,7 +22,7 @@ from cmodel.proto import caffe_pb2
 LEAST_ELEMENTS = 20_000
 
 
-def pooling_kernel(window: Window, maximum: bool, bottom: Shape, threads: int) -> Kernel:
+def pooling_kernel(window: Window, maximum: bool, bottom: Shape, threads: int) -> PlainKernel:
     """Return the kernel for a bottom (N, C, H, W); a second top takes the maxima's positions."""
     planes = bottom[0] * bottom[1]
     rows: NDArray[Any] = np.empty((planes, bottom[3]), np.float32 if maximum else np.float64)
@@ -38,26 +40,20 @@ def pooling_kernel(window: Window, maximum: bool, bottom: Shape, threads: int) -
     return kernel
 
 
-class NativeKernel:
-    """Pooling by the engine's own kernels."""
-
-    def __init__(self, pooling: _engine.Pooling) -> None:
-        self.pooling = pooling
-        self.space = pooling.space
-
-    def attach(self, space: Array) -> None:
-        """Compute in this space from now on."""
-        self._space = space
-
-    def __call__(self, bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
-        """Fill the top."""
-        self.pooling.run(bottoms[0].reshape(-1), tops[0].reshape(-1), self._space)
-
-
 class Pooling(Op):
-    """Windows clipped as Caffe clips them."""
+    """Windows clipped as Caffe clips them; rectify: negative results become 0."""
 
     multiplies = False
+    rectify = False
+
+    def followed(self, following: Op) -> Pooling | None:
+        """Return it with a ReLU that is done at once."""
+        native = _engine.available() and len(self.layer.tops) == 1
+        if not native or not isinstance(following, ReLU) or following.slope or self.rectify:
+            return None
+        other = copy(self)
+        other.rectify = True
+        return other
 
     def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         """Bind to one geometry."""
@@ -72,8 +68,17 @@ class Pooling(Op):
                 window.stride,
                 window.pad,
                 maximum,
+                self.rectify,
                 threads if prod(bottoms[0]) >= LEAST_ELEMENTS else 1,
             )
             if pooling.suits:
                 return NativeKernel(pooling)
-        return pooling_kernel(window, maximum, bottoms[0], threads)
+        plain = pooling_kernel(window, maximum, bottoms[0], threads)
+        if not self.rectify:
+            return plain
+
+        def kernel(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
+            plain(bottoms, tops)
+            np.maximum(tops[0], 0, out=tops[0])
+
+        return kernel
