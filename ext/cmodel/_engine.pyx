@@ -59,15 +59,14 @@ cdef extern from "cm_conv.h" nogil:
 cdef extern from "cm_wino.h" nogil:
     ctypedef struct cm_wino:
         pass
-    enum:
-        CM_WINO_PLACES
     int cm_wino_plan(
-        cm_wino *wino, const cm_geometry *geometry, const cm_engine *engine, unsigned threads
+        cm_wino *wino, const cm_geometry *geometry, size_t size, const cm_engine *engine,
+        unsigned threads
     )
     size_t cm_wino_space(const cm_wino *wino)
     void cm_wino_pack(
         const cm_engine *engine, size_t groups, size_t outputs, size_t channels, size_t kernel,
-        const float *weights, float *packed
+        size_t size, const float *weights, float *packed
     )
     void cm_wino_run(
         const cm_wino *wino, const float *packed, const float *x, float *y,
@@ -184,16 +183,24 @@ def pack(const float[:, ::1] weights, Py_ssize_t groups):
     return packed
 
 
-def pack_winograd(const float[:, ::1] weights, Py_ssize_t groups, Py_ssize_t kernel):
-    """Return the weights (groups * outputs, channels * kernel**2) as Winograd reads them."""
+def pack_winograd(
+    const float[:, ::1] weights, Py_ssize_t groups, Py_ssize_t kernel, Py_ssize_t size
+):
+    """Return the weights (groups * outputs, channels * kernel**2) as Winograd reads them.
+
+    size : rows and columns of its tiles, 6 or 4.
+    """
     cdef Py_ssize_t rows = weights.shape[0], channels = weights.shape[1] // (kernel * kernel)
-    packed = np.empty(rows * channels * CM_WINO_PLACES, np.float32)
+    if size not in (4, 6):
+        raise ValueError("tiles have 4 or 6 rows")
+    packed = np.empty(rows * channels * size * size, np.float32)
     cdef float[::1] target = packed
     if rows % groups or channels * kernel * kernel != weights.shape[1] or kernel not in (3, 5):
         raise ValueError("the weights do not fit the groups or the kernel")
     with nogil:
         cm_wino_pack(
-            cm_kernel.engine, groups, rows // groups, channels, kernel, &weights[0, 0], &target[0]
+            cm_kernel.engine, groups, rows // groups, channels, kernel, size, &weights[0, 0],
+            &target[0]
         )
     return packed
 
@@ -304,7 +311,7 @@ cdef class Program:
 
 
 cdef class Convolution(Layer):
-    """A convolution of fixed shapes: the plain sum, or Winograd's filtering.
+    """A convolution of fixed shapes: the plain sum, or Winograd's filtering by tiles of so many rows.
 
     The weights are as `pack`, or `pack_winograd`, returns them.
     """
@@ -328,8 +335,8 @@ cdef class Convolution(Layer):
         self.winograd = winograd
         cdef size_t inner = self.g.channels * _volume(self.g.kernel)
         if winograd:
-            inner = self.g.channels * CM_WINO_PLACES
-            _check(cm_wino_plan(&self.filtering, &self.g, cm_kernel.engine, threads))
+            inner = self.g.channels * <size_t>(winograd * winograd)
+            _check(cm_wino_plan(&self.filtering, &self.g, winograd, cm_kernel.engine, threads))
             self.space = cm_wino_space(&self.filtering)
         else:
             _check(cm_conv_plan(&self.plain, &self.g, cm_kernel.engine, threads))

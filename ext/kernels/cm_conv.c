@@ -107,6 +107,8 @@ static void plan_units(cm_conv *conv) {
     conv->width = ceil_div(ceil_div(all, tiles), columns) * columns;
     tiles = ceil_div(all, conv->width);
     conv->blocks = lesser(ceil_div(wanted, tiles * g->groups), panels);
+    if (conv->blocks > 1)
+        conv->slices = lesser(ceil_div(wanted, tiles * g->groups), conv->inner);
 }
 
 cm_status cm_conv_plan(cm_conv *conv, const cm_geometry *geometry, const cm_engine *engine,
@@ -135,21 +137,36 @@ void cm_conv_free(cm_conv *conv) {
     conv->taps = NULL;
 }
 
+/* Floats between two panels of columns. */
 static size_t panel_floats(const cm_conv *conv) {
-    return conv->depth * 2 * conv->engine->lanes + SKEW;
+    size_t rows = conv->slices ? conv->inner : conv->depth;
+    return rows * 2 * conv->engine->lanes + SKEW;
 }
 
-/* Bytes of what one thread needs: panels of columns, then where they come from. */
+/* Floats of the panels of a unit. */
+static size_t panels_floats(const cm_conv *conv) {
+    return conv->width / (2 * conv->engine->lanes) * panel_floats(conv);
+}
+
+/* Floats of the panels that all units share. */
+static size_t shared_floats(const cm_conv *conv) {
+    if (!conv->slices) return 0;
+    size_t tiles = ceil_div(conv->chunk * conv->positions, conv->width);
+    return ceil_div(conv->g.groups * tiles * panels_floats(conv), 16) * 16;
+}
+
+/* Bytes of what one thread needs: where columns come from, behind panels that are its own. */
 static size_t thread_bytes(const cm_conv *conv) {
-    size_t columns = 2 * conv->engine->lanes, vectors = conv->width / conv->engine->lanes;
-    size_t bytes = conv->width / columns * panel_floats(conv) * sizeof(float) +
-                   vectors * sizeof(cm_lanes) + conv->width * sizeof(cm_piece);
+    size_t vectors = conv->width / conv->engine->lanes;
+    size_t bytes = vectors * sizeof(cm_lanes) + conv->width * sizeof(cm_piece);
+    if (!conv->slices) bytes += panels_floats(conv) * sizeof(float);
     return ceil_div(bytes, 64) * 64;
 }
 
 size_t cm_conv_space(const cm_conv *conv) {
     if (conv->depthwise) return cm_depthwise_space(conv);
-    return cm_conv_copy_floats(conv) + conv->threads * thread_bytes(conv) / sizeof(float);
+    return cm_conv_copy_floats(conv) + shared_floats(conv) +
+           conv->threads * thread_bytes(conv) / sizeof(float);
 }
 
 void cm_conv_pack(const cm_engine *engine, size_t groups, size_t outputs, size_t inner,
@@ -169,7 +186,7 @@ void cm_conv_pack(const cm_engine *engine, size_t groups, size_t outputs, size_t
 typedef struct {
     const cm_conv *conv;
     const float *packed, *x, *source;
-    float *y, *copy;
+    float *y, *copy, *shared;
     char *threads;
     const cm_finish *finish;
     size_t images;        /* of this chunk */
@@ -292,34 +309,65 @@ static void compute_panel(const run_state *state, const packed_columns *columns,
     }
 }
 
+/* Packs rows `begin` to `end` of the columns of a tile. */
+static void pack_tile(const run_state *state, size_t group, size_t tile, size_t begin, size_t end,
+                      char *own, float *panels) {
+    const cm_conv *conv = state->conv;
+    cm_lanes *where = (cm_lanes *)(void *)own;
+    cm_piece *pieces = (cm_piece *)(void *)(where + conv->width / conv->engine->lanes);
+    size_t first = tile * conv->width;
+    size_t stop = lesser(first + conv->width, state->images * conv->positions);
+    size_t count = find_lanes(conv, first, stop, where, pieces);
+    cm_patches patches = {state->source + group * conv->g.channels * conv->plane,
+                          conv->plane,
+                          conv->taps,
+                          conv->tap_count,
+                          begin,
+                          end - begin};
+    conv->engine->pack(&patches, where, count, panels, panel_floats(conv));
+}
+
+static float *shared_panels(const run_state *state, size_t group, size_t tile) {
+    return state->shared + (group * state->tiles + tile) * panels_floats(state->conv);
+}
+
+/* One slice of the rows of one tile, for all blocks of outputs. */
+static void pack_unit(void *context, size_t unit, unsigned worker) {
+    const run_state *state = context;
+    const cm_conv *conv = state->conv;
+    size_t slice = unit % conv->slices, tile = unit / conv->slices % state->tiles;
+    size_t group = unit / conv->slices / state->tiles;
+    size_t begin = slice * conv->inner / conv->slices;
+    pack_tile(state, group, tile, begin, (slice + 1) * conv->inner / conv->slices,
+              state->threads + worker * thread_bytes(conv),
+              shared_panels(state, group, tile) + begin * 2 * conv->engine->lanes);
+}
+
 static void compute_unit(void *context, size_t unit, unsigned worker) {
     const run_state *state = context;
     const cm_conv *conv = state->conv;
-    const cm_geometry *g = &conv->g;
-    size_t lanes = conv->engine->lanes, vectors = conv->width / lanes;
     size_t block = unit % conv->blocks, tile = unit / conv->blocks % state->tiles;
-    size_t panel_count = ceil_div(g->outputs, conv->engine->rows);
+    size_t panel_count = ceil_div(conv->g.outputs, conv->engine->rows);
+    size_t first_panel = block * panel_count / conv->blocks;
+    size_t end_panel = (block + 1) * panel_count / conv->blocks;
     char *own = state->threads + worker * thread_bytes(conv);
     float *panels = (float *)(void *)own;
-    cm_lanes *where = (cm_lanes *)(void *)(own + vectors / 2 * panel_floats(conv) * sizeof(float));
     packed_columns columns = {.group = unit / (conv->blocks * state->tiles),
                               .first = tile * conv->width,
                               .end = lesser((tile + 1) * conv->width,
-                                            state->images * conv->positions),
-                              .panels = panels};
-    size_t count =
-        find_lanes(conv, columns.first, columns.end, where, (cm_piece *)(void *)(where + vectors));
+                                            state->images * conv->positions)};
+    if (!conv->slices) own += panels_floats(conv) * sizeof(float);
     for (; columns.begin < conv->inner; columns.begin += columns.depth) {
         columns.depth = lesser(conv->depth, conv->inner - columns.begin);
-        cm_patches patches = {state->source + columns.group * g->channels * conv->plane,
-                              conv->plane,
-                              conv->taps,
-                              conv->tap_count,
-                              columns.begin,
-                              columns.depth};
-        conv->engine->pack(&patches, where, count, panels, panel_floats(conv));
-        size_t end = (block + 1) * panel_count / conv->blocks;
-        for (size_t p = block * panel_count / conv->blocks; p < end; p++)
+        if (conv->slices) {
+            columns.panels = shared_panels(state, columns.group, tile) +
+                             columns.begin * 2 * conv->engine->lanes;
+        } else {
+            pack_tile(state, columns.group, tile, columns.begin, columns.begin + columns.depth,
+                      own, panels);
+            columns.panels = panels;
+        }
+        for (size_t p = first_panel; p < end_panel; p++)
             compute_panel(state, &columns, p, panel_count);
     }
 }
@@ -334,7 +382,8 @@ void cm_conv_run(const cm_conv *conv, const float *packed, const float *x, float
     cm_finish moved = *finish;
     run_state state = {.conv = conv, .packed = packed, .x = x, .y = y, .finish = &moved};
     state.copy = space;
-    state.threads = (char *)(void *)(space + cm_conv_copy_floats(conv));
+    state.shared = space + cm_conv_copy_floats(conv);
+    state.threads = (char *)(void *)(state.shared + shared_floats(conv));
     size_t channels = g->groups * g->channels, outputs = g->groups * g->outputs;
     for (size_t image = 0; image < g->images; image += state.images) {
         state.images = lesser(conv->chunk, g->images - image);
@@ -344,6 +393,8 @@ void cm_conv_run(const cm_conv *conv, const float *packed, const float *x, float
             state.source = state.copy;
         }
         state.tiles = ceil_div(state.images * conv->positions, conv->width);
+        if (conv->slices)
+            cm_pool_run(conv->threads, g->groups * state.tiles * conv->slices, pack_unit, &state);
         cm_pool_run(conv->threads, g->groups * state.tiles * conv->blocks, compute_unit, &state);
         state.x += state.images * channels * conv->volume;
         state.y += state.images * outputs * conv->positions;

@@ -28,6 +28,8 @@ typedef struct {
     size_t chunk;            /* images that are copied, and computed, at a time */
     size_t depth;            /* rows of columns packed at a time */
     size_t width, blocks;    /* columns of a unit; parts into which the outputs are cut */
+    size_t slices;           /* parts of the rows of columns that are packed at a time for all
+                              * blocks, where there are more than one; 0: each unit packs its own */
     size_t tap_count;
     ptrdiff_t *taps;
 } cm_conv;
@@ -51,6 +53,10 @@ void cm_conv_run(const cm_conv *conv, const float *packed, const float *x, float
 
 /* Copies a channel with its padding, columns sorted by their rest modulo the stride. */
 void cm_conv_copy_plane(const cm_conv *conv, const float *image, float *target);
+
+/* Rows `first` to `end`, padding counted, of one depth of a channel. */
+void cm_conv_copy_rows(const cm_conv *conv, const float *image, size_t first, size_t end,
+                       float *target);
 
 /* The same of many channels, one after another, shared by the threads. */
 void cm_conv_copy(const cm_conv *conv, size_t planes, const float *images, float *target);

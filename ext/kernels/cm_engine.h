@@ -30,11 +30,19 @@ typedef struct {
 
 /* See cm_wino.h. */
 struct cm_wino_tile;
-typedef void cm_wino_input(const struct cm_wino_tile *tiles, const float *channel, ptrdiff_t row,
-                           float *out, size_t step);
-typedef void cm_wino_output(const struct cm_wino_tile *tiles, unsigned count, unsigned edge,
-                            const float *sums, size_t step, float *y, ptrdiff_t row,
-                            const cm_finish *finish);
+typedef void cm_wino_input(unsigned size, const struct cm_wino_tile *tiles, const float *channel,
+                           ptrdiff_t row, float *out, size_t step);
+typedef void cm_wino_output(unsigned size, unsigned edge, const struct cm_wino_tile *tiles,
+                            unsigned count, const float *sums, size_t step, float *y,
+                            ptrdiff_t row, const cm_finish *finish);
+
+/* Part of a row with its padding: `begin` zeros, then the numbers of the image from `first` on and
+ * every `stride` (1 or 2) floats, then zeros from `end` on. */
+typedef struct {
+    size_t begin, end, length;
+    size_t first, stride;
+    size_t step; /* floats between rows of the target */
+} cm_row;
 
 /* Of a pooling, by axis height and width; max or average. */
 typedef struct {
@@ -99,6 +107,8 @@ typedef struct {
     void (*depthwise)(const float *source, size_t step, const ptrdiff_t *taps, size_t tap_count,
                       const float *weights, size_t rows, size_t width, float *y,
                       const cm_finish *finish);
+    /* Copies rows that lie `width` floats apart; see cm_row. */
+    void (*copy_rows)(const cm_row *row, const float *from, size_t width, size_t rows, float *to);
     /* One channel; see cm_pooling.h. */
     void (*pool)(const cm_window *window, const float *x, float *y, float *space);
     /* The mean of so many numbers. */

@@ -15,6 +15,8 @@
 
 #include "cm_sparse_kernel.h"
 
+#include "cm_copy_kernel.h"
+
 #include "cm_depthwise_kernel.h"
 
 #include "cm_pooling_kernel.h"
@@ -26,6 +28,7 @@ const cm_engine NAME(cm_engine) = {
     .rows = TILE_ROWS,
     .tile = NAME(tile),
     .pack = NAME(pack),
+    .copy_rows = NAME(copy_rows),
     .depthwise = NAME(depthwise),
     .pool = NAME(pool),
     .mean = NAME(mean),

@@ -44,6 +44,11 @@ INLINE TARGET V gather16(const float *p, const uint16_t *at) {
     __m256i i = _mm256_loadu_si256((const __m256i *)(const void *)at);
     return _mm512_i32gather_ps(_mm512_cvtepu16_epi32(i), p, 4);
 }
+/* Every second number of 2 LANES. */
+INLINE TARGET V each_second(V a, V b) {
+    const __m512i at = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    return _mm512_permutex2var_ps(a, at, b);
+}
 #elif CM_LEVEL == 2
 #include <immintrin.h>
 #define LANES 8
@@ -75,6 +80,10 @@ INLINE TARGET V gather16(const float *p, const uint16_t *at) {
     __m128i i = _mm_loadu_si128((const __m128i *)(const void *)at);
     return _mm256_i32gather_ps(p, _mm256_cvtepu16_epi32(i), 4);
 }
+INLINE TARGET V each_second(V a, V b) {
+    __m256d mixed = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88));
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(mixed, 0xD8));
+}
 #else
 #define LANES 4
 #define NAME(x) x##_scalar
@@ -103,6 +112,7 @@ INLINE V load_some(const float *p, const int32_t *mask) {
         if (mask[i]) v[i] = p[i];
     return v;
 }
+INLINE V each_second(V a, V b) { return (V){a[0], a[2], b[0], b[2]}; }
 INLINE float total(V v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 INLINE V gather16(const float *p, const uint16_t *at) {
     return (V){p[at[0]], p[at[1]], p[at[2]], p[at[3]]};

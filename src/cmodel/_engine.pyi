@@ -14,7 +14,7 @@ def lanes() -> int: ...
 def pack_indices(indices: NDArray[np.uint8]) -> NDArray[np.uint8]: ...
 def pack(weights: NDArray[np.float32], groups: int) -> NDArray[np.float32]: ...
 def pack_winograd(
-    weights: NDArray[np.float32], groups: int, kernel: int
+    weights: NDArray[np.float32], groups: int, kernel: int, size: int
 ) -> NDArray[np.float32]: ...
 
 @disjoint_base
@@ -70,7 +70,7 @@ class Convolution(Layer):
         packed: NDArray[np.float32],
         outputs: int,
         finish: Finish,
-        winograd: bool,
+        winograd: int,
         threads: int,
     ) -> None: ...
 

@@ -186,17 +186,17 @@ static const cm_geometry filtered[] = {
     {1, 1, 70, 50, {1, 20, 37}, {1, 20, 37}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}},
 };
 
-static void filter(const cm_geometry *g, unsigned threads, const cm_finish *finish) {
+static void filter(const cm_geometry *g, size_t size, unsigned threads, const cm_finish *finish) {
     size_t rows = g->groups * g->outputs, inner = g->channels * volume(g->kernel);
     size_t inputs = g->images * g->groups * g->channels * volume(g->size);
     size_t results = g->images * rows * volume(g->out);
     float *weights = some_floats(rows * inner);
-    float *packed = room(rows * g->channels * CM_WINO_PLACES * sizeof *packed);
+    float *packed = room(rows * g->channels * size * size * sizeof *packed);
     float *x = some_floats(inputs), *y = room(results * sizeof *y);
     cm_wino wino;
-    CHECK(cm_wino_plan(&wino, g, cm_kernel.engine, threads) == CM_OK);
+    CHECK(cm_wino_plan(&wino, g, size, cm_kernel.engine, threads) == CM_OK);
     float *space = room(cm_wino_space(&wino) * sizeof *space);
-    cm_wino_pack(cm_kernel.engine, g->groups, g->outputs, g->channels, g->kernel[1], weights,
+    cm_wino_pack(cm_kernel.engine, g->groups, g->outputs, g->channels, g->kernel[1], size, weights,
                  packed);
     cm_wino_run(&wino, packed, x, y, finish, space);
     CHECK(agrees(g, weights, x, y, finish, 2e-5));
@@ -216,9 +216,15 @@ static void filters(void) {
     };
     for (size_t i = 0; i < sizeof filtered / sizeof *filtered; i++)
         for (size_t f = 0; f < sizeof finishes / sizeof *finishes; f++)
-            EACH_LEVEL(level) filter(filtered + i, 1 + (unsigned)(i + f) % 3, finishes + f);
+            EACH_LEVEL(level) {
+                filter(filtered + i, 6, 1 + (unsigned)(i + f) % 3, finishes + f);
+                if (filtered[i].kernel[1] == 3)
+                    filter(filtered + i, 4, 1 + (unsigned)(i + f) % 3, finishes + f);
+            }
     cm_wino wino;
-    CHECK(cm_wino_plan(&wino, geometries + 2, &cm_engine_scalar, 1) == CM_ARGUMENT);
+    CHECK(cm_wino_plan(&wino, geometries + 2, 6, &cm_engine_scalar, 1) == CM_ARGUMENT);
+    CHECK(cm_wino_plan(&wino, filtered, 5, &cm_engine_scalar, 1) == CM_ARGUMENT);
+    CHECK(cm_wino_plan(&wino, filtered + 3, 4, &cm_engine_scalar, 1) == CM_ARGUMENT);
     free(scale);
     free(bias);
     free(residual);
@@ -263,22 +269,29 @@ static void plain_pool(const cm_window *w, const float *x, double *y) {
             ptrdiff_t most = (ptrdiff_t)(w->size[i] + w->pad[i]);
             if (to[i] > most) to[i] = most;
         }
-        double value = w->maximum ? -FLT_MAX : 0, area = (double)((to[0] - from[0]) * (to[1] - from[1]));
+        double value = w->maximum ? -FLT_MAX : 0;
+        double area = (double)((to[0] - from[0]) * (to[1] - from[1]));
         for (ptrdiff_t h = from[0]; h < to[0]; h++)
             for (ptrdiff_t v = from[1]; v < to[1]; v++) {
                 if (h < 0 || v < 0 || h >= (ptrdiff_t)w->size[0] || v >= (ptrdiff_t)w->size[1]) continue;
                 double here = x[h * (ptrdiff_t)w->size[1] + v];
                 value = w->maximum ? fmax(value, here) : value + here;
             }
-        y[o] = w->maximum ? value : value / area;
+        if (!w->maximum) value /= area;
+        y[o] = w->rectify && value < 0 ? 0 : value;
     }
 }
 
 static void pooling(void) {
     static const cm_window windows[] = {
-        {{13, 15}, {6, 7}, {3, 3}, {2, 2}, {0, 0}, 0}, {{8, 5}, {4, 3}, {2, 2}, {2, 2}, {0, 0}, 0},
-        {{6, 37}, {6, 37}, {3, 3}, {1, 1}, {1, 1}, 0}, {{7, 7}, {1, 1}, {7, 7}, {1, 1}, {0, 0}, 0},
-        {{3, 1}, {2, 2}, {2, 2}, {2, 1}, {1, 1}, 0},   {{9, 40}, {3, 19}, {5, 4}, {3, 2}, {2, 1}, 0},
+        {{13, 15}, {6, 7}, {3, 3}, {2, 2}, {0, 0}, 0, 1},
+        {{8, 5}, {4, 3}, {2, 2}, {2, 2}, {0, 0}, 0, 0},
+        {{6, 37}, {6, 37}, {3, 3}, {1, 1}, {1, 1}, 0, 0},
+        {{7, 7}, {1, 1}, {7, 7}, {1, 1}, {0, 0}, 0, 0},
+        {{7, 9}, {1, 1}, {7, 9}, {4, 2}, {0, 0}, 0, 1},
+        {{2, 2}, {1, 1}, {2, 2}, {2, 2}, {0, 0}, 0, 1},
+        {{3, 1}, {2, 2}, {2, 2}, {2, 1}, {1, 1}, 0, 1},
+        {{9, 40}, {3, 19}, {5, 4}, {3, 2}, {2, 1}, 0, 0},
     };
     for (size_t i = 0; i < 2 * (sizeof windows / sizeof *windows); i++) {
         cm_window w = windows[i / 2];

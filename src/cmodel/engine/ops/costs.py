@@ -15,11 +15,11 @@ Shapes = tuple[int, int, int, Shape, Shape, Shape, Shape, Shape, Shape]
 
 # Convolutions: the plain sum.
 MULTIPLY_ADD = 1 / 42
-# Winograd's filtering: a tile and channel in, a tile and output back.
-TILE_IN, TILE_OUT = 9.0, 13.0
+# Winograd's filtering, by the rows of a tile: a tile and channel in, a tile and output back.
+TILE_IN, TILE_OUT = {6: 9.0, 4: 3.5}, {6: 13.0, 4: 4.0}
 # Of a transformed weight that comes from memory, once for each unit of tiles.
 WEIGHT = 0.16
-PLACES, EDGE, VECTOR = 36, 6, 8
+VECTOR = 8
 # The sparse sum: a column of a block of 1 or 4 rows at a position; a result.
 COLUMN = {1: 1 / 12, 4: 1 / 6}
 RESULT = 0.6
@@ -40,11 +40,12 @@ OUTPUT = 5.0
 def plain_cost(shapes: Shapes, outputs: int) -> float:
     """Return the cost of the plain sum, with so many outputs of a group."""
     images, groups, channels, _, out, kernel, *_ = shapes
-    return images * groups * prod(out) * outputs * channels * prod(kernel) * MULTIPLY_ADD
+    columns = VECTOR * ceil(images * prod(out) / VECTOR)
+    return groups * columns * outputs * channels * prod(kernel) * MULTIPLY_ADD
 
 
-def winograd_cost(shapes: Shapes, outputs: int) -> float:
-    """Return the cost of Winograd's filtering, inf where it cannot be used."""
+def winograd_cost(shapes: Shapes, outputs: int) -> tuple[float, int]:
+    """Return the cost of Winograd's filtering, and the rows of a tile; inf where there is none."""
     images, groups, channels, size, out, kernel, stride, pad, dilation = shapes
     if not (
         kernel in ((1, 3, 3), (1, 5, 5))
@@ -52,15 +53,19 @@ def winograd_cost(shapes: Shapes, outputs: int) -> float:
         and size[0] == 1
         and pad[0] == 0
     ):
-        return inf
-    edge = EDGE + 1 - kernel[1]
-    tiles = images * ceil(out[1] / edge) * ceil(out[2] / edge)
-    columns = VECTOR * ceil(tiles / VECTOR)
-    return groups * (
-        PLACES * columns * outputs * channels * MULTIPLY_ADD
-        + columns * (channels * TILE_IN + outputs * TILE_OUT)
-        + PLACES * outputs * channels * WEIGHT
-    )
+        return inf, 0
+    costs = []
+    for rows in (6, 4) if kernel[1] == 3 else (6,):
+        edge = rows + 1 - kernel[1]
+        tiles = images * ceil(out[1] / edge) * ceil(out[2] / edge)
+        columns = VECTOR * ceil(tiles / VECTOR)
+        cost = (
+            rows * rows * columns * outputs * channels * MULTIPLY_ADD
+            + columns * (channels * TILE_IN[rows] + outputs * TILE_OUT[rows])
+            + rows * rows * outputs * channels * WEIGHT
+        )
+        costs.append((groups * cost, rows))
+    return min(costs)
 
 
 def _is_flat(shapes: Shapes) -> bool:

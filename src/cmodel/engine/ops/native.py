@@ -36,12 +36,12 @@ class Weights:
         """(out, in / group * taps)."""
         return self._dense()
 
-    def packed(self, groups: int, winograd: int) -> Array:
-        """Return them for the plain sum, or for Winograd's filtering with kernels of this size."""
+    def packed(self, groups: int, kernel: int, winograd: int) -> Array:
+        """Return them for the plain sum, or for Winograd's filtering by tiles of so many rows."""
         key = groups, winograd
         if key not in self._packed:
             self._packed[key] = (
-                _engine.pack_winograd(self._dense(), groups, winograd)
+                _engine.pack_winograd(self._dense(), groups, kernel, winograd)
                 if winograd
                 else _engine.pack(self._dense(), groups)
             )
@@ -69,7 +69,7 @@ def sparse_blocks(shapes: Shapes, weights: Weights, fast: bool) -> Blocks | None
         return None
     least = plain_cost(shapes, outputs)
     if fast:
-        least = min(least, winograd_cost(shapes, outputs))
+        least = min(least, winograd_cost(shapes, outputs)[0])
     # Rows by themselves first: if these take far too long, so do four together.
     if sparse_cost(shapes, outputs, 1, sparse.stored) > MOST_GAIN * least:
         return None
@@ -106,10 +106,11 @@ def native_kernel(
             threads,
         )
         return NativeKernel(sparse, finish.residual)
-    winograd = fast and winograd_cost(shapes, outputs) < plain_cost(shapes, outputs)
+    cost, size = winograd_cost(shapes, outputs)
+    winograd = size if fast and cost < plain_cost(shapes, outputs) else 0
     convolution = _engine.Convolution(
         *shapes,
-        weights.packed(groups, kernel[1] if winograd else 0),
+        weights.packed(groups, kernel[1], winograd),
         outputs,
         finish.native(weights.outputs),
         winograd,
