@@ -382,3 +382,4 @@ def lrn_across(
 
 
 include "cmodel/_compressed.pxi"
+include "cmodel/_int8.pxi"

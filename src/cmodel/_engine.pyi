@@ -156,3 +156,67 @@ def lrn_across(
     k: float,
     threads: int,
 ) -> None: ...
+
+INT8_LEVELS: int
+MOST_INT8_INNER: int
+
+@disjoint_base
+class Int8Weights:
+    def __init__(self, weights: NDArray[np.int8], groups: int, taps: int) -> None: ...
+    @property
+    def extras(self) -> int: ...
+
+@disjoint_base
+class Int8Convolution:
+    def __init__(
+        self,
+        images: int,
+        groups: int,
+        channels: int,
+        size: Sequence[int],
+        out: Sequence[int],
+        kernel: Sequence[int],
+        stride: Sequence[int],
+        pad: Sequence[int],
+        dilation: Sequence[int],
+        weights: Int8Weights,
+        offsets: NDArray[np.int32],
+        inverse: np.float32,
+        zero: int,
+        finish: Finish,
+        threads: int,
+    ) -> None: ...
+    @property
+    def space(self) -> int: ...
+    def run(
+        self,
+        x: NDArray[np.float32],
+        y: NDArray[np.float32],
+        residual: NDArray[np.float32] | None,
+        space: NDArray[np.float32],
+    ) -> None: ...
+
+def pack_int8(weights: NDArray[np.int8]) -> NDArray[np.int8]: ...
+
+@disjoint_base
+class Int8Dense:
+    def __init__(
+        self,
+        rows: int,
+        inner: int,
+        weights: NDArray[np.int8],
+        offsets: NDArray[np.int32],
+        inverse: np.float32,
+        zero: int,
+        finish: Finish,
+        threads: int,
+    ) -> None: ...
+    @property
+    def space(self) -> int: ...
+    def run(
+        self,
+        x: NDArray[np.float32],
+        y: NDArray[np.float32],
+        residual: NDArray[np.float32] | None,
+        space: NDArray[np.float32],
+    ) -> None: ...

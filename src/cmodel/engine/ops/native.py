@@ -16,13 +16,21 @@ from cmodel.engine.ops.costs import (
     winograd_cost,
 )
 from cmodel.engine.ops.finish import Finish
+from cmodel.engine.ops.int8 import Int8Weights, int8_weights
 from cmodel.engine.ops.op import Array, dense
 from cmodel.net import Parameter
 
 # Multiply-adds below which the engine's own threads are not worth waking.
 LEAST_SHARED = 150_000
 
-Layer = _engine.Convolution | _engine.Dense | _engine.Coded | _engine.SparseConvolution
+Layer = (
+    _engine.Convolution
+    | _engine.Dense
+    | _engine.Coded
+    | _engine.SparseConvolution
+    | _engine.Int8Convolution
+    | _engine.Int8Dense
+)
 
 
 class Weights:
@@ -38,6 +46,11 @@ class Weights:
     def plain(self) -> Array:
         """(out, in / group * taps)."""
         return self._dense()
+
+    @cached_property
+    def int8(self) -> Int8Weights | None:
+        """Those of a form of 8-bit integers."""
+        return int8_weights(self._form, self.outputs)
 
     def packed(self, groups: int, winograd: int) -> Array:
         """Return them for the plain sum, or for Winograd's filtering with kernels of this size."""

@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from cmodel.net import Layer, Parameter, Shape
+from cmodel.net import Layer, Parameter, Range, Shape
 
 Array = NDArray[np.float32]
 # Reads the bottoms, fills the tops: float32 arrays in C order, of the shapes bound.
@@ -56,6 +56,7 @@ class Op(ABC):
     multiplies : the kernel may call BLAS, whose threads are to be held at one meanwhile.
     fast : kernels may be bound whose rounding errors are larger, for speed.
     compressed : kernels may be bound that compute with compressed weights as they are.
+    range : of the first bottom, where kernels of 8-bit integers may be bound; else None.
     """
 
     overwrites: ClassVar[bool] = False
@@ -63,6 +64,7 @@ class Op(ABC):
     multiplies: ClassVar[bool] = True
     fast: bool = False
     compressed: bool = True
+    range: Range | None = None
 
     def __init__(self, layer: Layer, parameters: Sequence[Parameter]) -> None:
         self.layer = layer
