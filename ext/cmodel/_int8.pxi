@@ -15,6 +15,7 @@ cdef extern from "cm_int8.h" nogil:
         const cm_int8_extra *extras
         const int64_t *starts
         const int32_t *offsets
+        int deep
     enum:
         CM_INT8_LEVELS
         CM_INT8_INNER
@@ -28,7 +29,7 @@ cdef extern from "cm_int8.h" nogil:
     size_t cm_int8_panels(const cm_engine *engine, size_t groups, size_t outputs)
     size_t cm_int8_pack(
         const cm_engine *engine, size_t groups, size_t outputs, size_t channels, size_t taps,
-        const int8_t *weights, int8_t *packed, cm_int8_extra *extras, int64_t *starts
+        int deep, const int8_t *weights, int8_t *packed, cm_int8_extra *extras, int64_t *starts
     )
     void cm_int8_run(
         const cm_int8 *plan, const cm_int8_weights *weights, const float *x, float *y,
@@ -43,6 +44,10 @@ cdef extern from "cm_int8.h" nogil:
         float *y, const cm_finish *finish, float *space
     )
 
+cdef enum:
+    # An extra costs about as much as adding sums of 8 weights instead of 16 does in so many weights.
+    MOST_EXTRAS = 200
+
 INT8_LEVELS = CM_INT8_LEVELS
 MOST_INT8_INNER = CM_INT8_INNER
 
@@ -51,6 +56,7 @@ cdef class Int8Weights:
     """Weights (groups * outputs, channels * taps) as Int8Convolution reads them.
 
     extras : how many quads of weights are added apart, since 16 bits might not hold their sums.
+    deep : whether 16 bits hold sums of 16 weights, but for the extras; else of 8.
     """
 
     cdef size_t groups, outputs, channels, taps
@@ -58,6 +64,7 @@ cdef class Int8Weights:
     cdef int32_t[:, ::1] apart
     cdef int64_t[::1] starts
     cdef readonly size_t extras
+    cdef readonly bint deep
 
     def __init__(self, const int8_t[:, ::1] weights, size_t groups, size_t taps):
         cdef size_t rows = weights.shape[0], inner = weights.shape[1]
@@ -67,7 +74,11 @@ cdef class Int8Weights:
             raise ValueError("the sums may not fit 32 bits")
         self.groups, self.outputs = groups, rows // groups
         self.channels, self.taps = inner // taps, taps
+        self.deep = True
         self.extras = self._pack(&weights[0, 0], NULL, NULL, NULL)
+        if self.extras * MOST_EXTRAS > rows * inner:
+            self.deep = False
+            self.extras = self._pack(&weights[0, 0], NULL, NULL, NULL)
         self.packed = np.empty(
             cm_int8_bytes(groups, self.outputs, self.channels, taps), np.int8
         )
@@ -84,7 +95,7 @@ cdef class Int8Weights:
     ) noexcept:
         with nogil:
             return cm_int8_pack(
-                cm_kernel.engine, self.groups, self.outputs, self.channels, self.taps,
+                cm_kernel.engine, self.groups, self.outputs, self.channels, self.taps, self.deep,
                 weights, packed, extras, starts,
             )
 
@@ -148,6 +159,7 @@ cdef class Int8Convolution:
         weights.extras = <const cm_int8_extra *>&self.weights.apart[0, 0]
         weights.starts = &self.weights.starts[0]
         weights.offsets = &self.offsets[0]
+        weights.deep = self.weights.deep
         with nogil:
             cm_int8_run(&self.plan, &weights, &x[0], &y[0], &finish, &space[0])
 

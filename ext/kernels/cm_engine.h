@@ -78,10 +78,12 @@ typedef struct {
     int8_t weights[4];
 } cm_int8_extra;
 
-/* Those of a tile, whose first step is `begin`. */
+/* Those of a tile, whose first step is `begin`. deep: four quads of the matrix at a time keep within
+ * 16 bits, else two. */
 typedef struct {
     const cm_int8_extra *list;
     size_t count, begin;
+    int deep;
 } cm_int8_extras;
 
 /* What follows a sum of integers: offsets by row of the tile, then as of floats. */
@@ -132,9 +134,9 @@ typedef struct {
     /* out[i] = the bytes of x[i], x[i + step], ..., of up to 4 channels; the others 0. */
     void (*quantise)(unsigned channels, const float *x, size_t step, size_t count,
                      const cm_int8_grid *grid, uint32_t *out);
-    /* As `tile`, of integers: a [pair][row][two quads], b [two quads of a pair][column], c words
-     * where no finish is given. */
-    void (*int8_tile)(unsigned rows, unsigned vectors, size_t pair_count, const int8_t *a,
+    /* As `tile`, of integers: a [four steps][row][quad] and at the end perhaps [row][two quads],
+     * b [step][column]; an even number of steps; c words where no finish is given. */
+    void (*int8_tile)(unsigned rows, unsigned vectors, size_t steps, const int8_t *a,
                       const uint32_t *b, float *c, ptrdiff_t step, int accumulate,
                       const cm_int8_extras *extras, const cm_int8_finish *finish);
     /* sums[2 o + r] = row o of weights times row r of x, both of so many bytes, a multiple of 64,

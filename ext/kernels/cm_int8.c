@@ -37,7 +37,7 @@ cm_status cm_int8_plan(cm_int8 *plan, const cm_geometry *geometry, const cm_int8
     quads.images = lesser(geometry->images, greater(COPY_WORDS / words, 1));
     status = cm_conv_plan(&plan->conv, &quads, engine, threads);
     if (status) return status;
-    plan->conv.depth = even(plan->conv.depth);
+    plan->conv.depth = ceil_div(plan->conv.depth, 4) * 4;
     plan->inner = even(plan->conv.inner);
     plan->panels = ceil_div(quads.outputs, engine->rows);
     return CM_OK;
@@ -81,55 +81,86 @@ static void take_quad(const int8_t *row, size_t channels, size_t taps, size_t st
         quad[c] = first + c < channels ? row[(first + c) * taps + step % taps] : 0;
 }
 
-/* Whether the sum of two pairs of products can leave 16 bits. */
-static int saturates(const int8_t *quad, const int8_t *other) {
-    for (int half = 0; half < 4; half += 2) {
+/* Whether a sum of pairs of products of so many quads can leave 16 bits. */
+static int saturates(const int8_t *quads, size_t count) {
+    for (size_t half = 0; half < 4; half += 2) {
         int least = 0, most = 0;
-        const int8_t all[4] = {quad[half], quad[half + 1], other[half], other[half + 1]};
-        for (int i = 0; i < 4; i++) {
-            if (all[i] < 0) least += all[i];
-            else most += all[i];
+        for (size_t i = half; i < 4 * count; i += i % 2 ? 3 : 1) {
+            if (quads[i] < 0) least += quads[i];
+            else most += quads[i];
         }
         if (most * CM_INT8_LEVELS > INT16_MAX || least * CM_INT8_LEVELS < INT16_MIN) return 1;
     }
     return 0;
 }
 
+/* The quad whose weights are the largest. */
+static size_t largest(const int8_t *quads, size_t count) {
+    size_t found = 0;
+    int most = -1;
+    for (size_t q = 0; q < count; q++) {
+        int size = 0;
+        for (size_t i = 4 * q; i < 4 * q + 4; i++) size += quads[i] < 0 ? -quads[i] : quads[i];
+        if (size > most) {
+            most = size;
+            found = q;
+        }
+    }
+    return found;
+}
+
+typedef struct {
+    cm_int8_extra *list; /* or NULL: only counted */
+    size_t count;
+} taken_out;
+
+/* Takes quads out until none of the sums can leave 16 bits. */
+static void take_out(int8_t *quads, size_t count, size_t step, size_t row, taken_out *extras) {
+    while (saturates(quads, count)) {
+        size_t q = largest(quads, count);
+        if (extras->list) {
+            cm_int8_extra *extra = extras->list + extras->count;
+            extra->step = (int32_t)(step + q);
+            extra->row = (int32_t)row;
+            memcpy(extra->weights, quads + 4 * q, 4);
+        }
+        extras->count++;
+        memset(quads + 4 * q, 0, 4);
+    }
+}
+
 size_t cm_int8_pack(const cm_engine *engine, size_t groups, size_t outputs, size_t channels,
-                    size_t taps, const int8_t *weights, int8_t *packed, cm_int8_extra *extras,
-                    int64_t *starts) {
+                    size_t taps, int deep, const int8_t *weights, int8_t *packed,
+                    cm_int8_extra *extras, int64_t *starts) {
     size_t panels = ceil_div(outputs, engine->rows), inner = ceil_div(channels, 4) * taps;
-    size_t count = 0;
+    taken_out taken = {extras, 0};
     for (size_t group = 0; group < groups; group++)
         for (size_t p = 0; p < panels; p++) {
             size_t first = cm_panel_first(p, outputs, panels);
             size_t rows = cm_panel_first(p + 1, outputs, panels) - first;
             const int8_t *source = weights + (group * outputs + first) * channels * taps;
             int8_t *target = packed + (group * outputs + first) * even(inner) * 4;
-            if (extras) starts[group * panels + p] = (int64_t)count;
-            for (size_t k = 0; k < inner; k += 2)
+            if (extras) starts[group * panels + p] = (int64_t)taken.count;
+            for (size_t k = 0; k < inner; k += 4)
                 for (size_t r = 0; r < rows; r++) {
-                    int8_t quad[4], other[4] = {0};
-                    const int8_t *row = source + r * channels * taps;
-                    take_quad(row, channels, taps, k, quad);
-                    if (k + 1 < inner) take_quad(row, channels, taps, k + 1, other);
-                    if (saturates(quad, other)) {
-                        if (extras) {
-                            extras[count].step = (int32_t)(k + 1);
-                            extras[count].row = (int32_t)r;
-                            memcpy(extras[count].weights, other, 4);
-                        }
-                        count++;
-                        memset(other, 0, 4);
+                    int8_t quads[16] = {0};
+                    size_t count = lesser(4, even(inner - k));
+                    for (size_t q = 0; q < lesser(4, inner - k); q++)
+                        take_quad(source + r * channels * taps, channels, taps, k + q,
+                                  quads + 4 * q);
+                    if (deep) {
+                        take_out(quads, count, k, r, &taken);
+                    } else {
+                        take_out(quads, 2, k, r, &taken);
+                        take_out(quads + 8, 2, k + 2, r, &taken);
                     }
                     if (!extras) continue;
-                    memcpy(target, quad, 4);
-                    memcpy(target + 4, other, 4);
-                    target += 8;
+                    memcpy(target, quads, 4 * count);
+                    target += 4 * count;
                 }
         }
-    if (extras) starts[groups * panels] = (int64_t)count;
-    return count;
+    if (extras) starts[groups * panels] = (int64_t)taken.count;
+    return taken.count;
 }
 
 typedef struct {
@@ -177,7 +208,7 @@ static void compute_apart(const run_state *state, const packed_columns *columns,
         finish = &own;
     }
     conv->engine->int8_tile(rows->rows, width > conv->engine->lanes ? 2 : 1,
-                            even(columns->depth) / 2, rows->a, b, tile, (ptrdiff_t)wide, accumulate,
+                            even(columns->depth), rows->a, b, tile, (ptrdiff_t)wide, accumulate,
                             &rows->extras, finish);
     cm_conv_move_tile(conv, rows->row, rows->rows, column, width, state->y, tile, 1);
 }
@@ -189,7 +220,7 @@ static cm_int8_extras find_extras(const run_state *state, const packed_columns *
     const cm_int8_extra *list = w->extras + w->starts[columns->group * state->plan->panels + panel];
     const cm_int8_extra *end =
         w->extras + w->starts[columns->group * state->plan->panels + panel + 1];
-    cm_int8_extras found = {list, 0, columns->begin};
+    cm_int8_extras found = {list, 0, columns->begin, w->deep};
     while (found.list < end && (size_t)found.list->step < columns->begin) found.list++;
     while (found.list + found.count < end &&
            (size_t)found.list[found.count].step < columns->begin + columns->depth)
@@ -220,7 +251,7 @@ static void compute_panel(const run_state *state, const packed_columns *columns,
         }
         size_t place = (image * g->groups * g->outputs + rows.row) * conv->positions + at;
         if (state->finish->residual) finish.then.residual = state->finish->residual + place;
-        conv->engine->int8_tile(rows.rows, 2, even(columns->depth) / 2, rows.a, b,
+        conv->engine->int8_tile(rows.rows, 2, even(columns->depth), rows.a, b,
                                 state->y + place, (ptrdiff_t)conv->positions, columns->begin > 0,
                                 &rows.extras, last ? &finish : NULL);
     }

@@ -5,8 +5,9 @@
  * convolution of quads of channels is one of words, and shares its geometry with cm_conv.
  *
  * The instruction that multiplies bytes adds two products in 16 bits, where 127 * 127 * 2 fits. The
- * kernels add two such sums before they widen. Where the weights are so large that this could
- * saturate, one of the two quads is taken out of the matrix and added apart: an *extra*. */
+ * kernels add four such sums before they widen. Where the weights are so large that this could
+ * saturate, quads are taken out of the matrix and added apart: *extras*. A layer that would have
+ * many of them adds two sums only. */
 #ifndef CM_INT8_H
 #define CM_INT8_H
 
@@ -36,10 +37,11 @@ size_t cm_int8_bytes(size_t groups, size_t outputs, size_t channels, size_t taps
 size_t cm_int8_panels(const cm_engine *engine, size_t groups, size_t outputs);
 
 /* Packs weights (groups * outputs, channels * taps) in row order. Panel p has the extras starts[p]
- * to starts[p + 1] - 1, by ascending step. Returns their number; with `extras` NULL only that. */
+ * to starts[p + 1] - 1, by ascending step divided by 4. Returns their number; with `extras` NULL
+ * only that. */
 size_t cm_int8_pack(const cm_engine *engine, size_t groups, size_t outputs, size_t channels,
-                    size_t taps, const int8_t *weights, int8_t *packed, cm_int8_extra *extras,
-                    int64_t *starts);
+                    size_t taps, int deep, const int8_t *weights, int8_t *packed,
+                    cm_int8_extra *extras, int64_t *starts);
 
 /* Weights as cm_int8_pack leaves them. offsets: by output, what is added to the sums. */
 typedef struct {
@@ -47,6 +49,7 @@ typedef struct {
     const cm_int8_extra *extras;
     const int64_t *starts;
     const int32_t *offsets;
+    int deep;
 } cm_int8_weights;
 
 /* y (images, groups * outputs, positions) from x; finish as of cm_conv_run. */

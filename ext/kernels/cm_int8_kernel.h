@@ -66,10 +66,6 @@ INLINE int32_t total_word(W a) { return a[0] + a[1] + a[2] + a[3]; }
 #if CM_LEVEL
 /* sum + the four products of each word. */
 INLINE TARGET W dot4(W sum, W x, W w) { return plus(sum, widened(pairs(x, w))); }
-/* Of two words, none of whose sums of two pairs leaves 16 bits. */
-INLINE TARGET W dot8(W sum, W x, W w, W y, W v) {
-    return plus(sum, widened(plus16(pairs(x, w), pairs(y, v))));
-}
 #else
 INLINE W dot4(W sum, W x, W w) {
     uint8_t bytes[16];
@@ -79,7 +75,6 @@ INLINE W dot4(W sum, W x, W w) {
     for (int i = 0; i < 16; i++) sum[i / 4] += (int32_t)bytes[i] * weights[i];
     return sum;
 }
-INLINE W dot8(W sum, W x, W w, W y, W v) { return dot4(dot4(sum, x, w), y, v); }
 #endif
 
 INLINE TARGET W fill_quad(const int8_t *p) {
@@ -88,26 +83,46 @@ INLINE TARGET W fill_quad(const int8_t *p) {
     return fill_word(quad);
 }
 
-INLINE TARGET void int8_tile_of(const unsigned rows, const unsigned vectors, size_t pair_count,
-                                const int8_t *a, const uint32_t *b, float *c, ptrdiff_t step,
-                                int accumulate, const cm_int8_extras *extras,
+/* sums += the products of `count` steps of columns with as many quads of a row, none of whose sums
+ * of pairs leaves 16 bits. */
+INLINE TARGET void add_quads(const unsigned count, const unsigned vectors, const int8_t *a,
+                             const uint32_t *b, W *sums) {
+#if CM_LEVEL
+    W part[2];
+    UNROLL for (unsigned q = 0; q < count; q++) {
+        W w = fill_quad(a + 4 * q);
+        UNROLL for (unsigned v = 0; v < vectors; v++) {
+            W products = pairs(words(b + q * TILE_COLUMNS + v * LANES), w);
+            part[v] = q ? plus16(part[v], products) : products;
+        }
+    }
+    UNROLL for (unsigned v = 0; v < vectors; v++) sums[v] = plus(sums[v], widened(part[v]));
+#else
+    for (unsigned q = 0; q < count; q++)
+        for (unsigned v = 0; v < vectors; v++)
+            sums[v] = dot4(sums[v], words(b + q * TILE_COLUMNS + v * LANES), fill_quad(a + 4 * q));
+#endif
+}
+
+INLINE TARGET void int8_tile_of(const unsigned rows, const unsigned vectors, const int deep,
+                                size_t steps, const int8_t *a, const uint32_t *b, float *c,
+                                ptrdiff_t step, int accumulate, const cm_int8_extras *extras,
                                 const cm_int8_finish *finish) {
     W sum[TILE_ROWS][2];
     const uint32_t *columns = b;
     UNROLL for (unsigned r = 0; r < rows; r++)
         UNROLL for (unsigned v = 0; v < vectors; v++) sum[r][v] = fill_word(0);
-    for (size_t k = 0; k < pair_count; k++, a += 8 * rows, b += 2 * TILE_COLUMNS) {
-        W x[2], y[2];
-        UNROLL for (unsigned v = 0; v < vectors; v++) {
-            x[v] = words(b + v * LANES);
-            y[v] = words(b + TILE_COLUMNS + v * LANES);
-        }
+    for (; steps >= 4; steps -= 4, a += 16 * rows, b += 4 * TILE_COLUMNS)
         UNROLL for (unsigned r = 0; r < rows; r++) {
-            W p = fill_quad(a + 8 * r), q = fill_quad(a + 8 * r + 4);
-            UNROLL for (unsigned v = 0; v < vectors; v++)
-                sum[r][v] = dot8(sum[r][v], x[v], p, y[v], q);
+            if (deep) {
+                add_quads(4, vectors, a + 16 * r, b, sum[r]);
+            } else {
+                add_quads(2, vectors, a + 16 * r, b, sum[r]);
+                add_quads(2, vectors, a + 16 * r + 8, b + 2 * TILE_COLUMNS, sum[r]);
+            }
         }
-    }
+    if (steps)
+        UNROLL for (unsigned r = 0; r < rows; r++) add_quads(2, vectors, a + 8 * r, b, sum[r]);
     if (extras->count) {
         int32_t kept[TILE_ROWS][TILE_COLUMNS];
         UNROLL for (unsigned r = 0; r < rows; r++)
@@ -137,18 +152,19 @@ INLINE TARGET void int8_tile_of(const unsigned rows, const unsigned vectors, siz
         }
 }
 
-#define INT8_CASE(r)                                                                             \
-    case r:                                                                                      \
-        if (vectors == 2)                                                                        \
-            int8_tile_of(r, 2, pair_count, a, b, c, step, accumulate, extras, finish); \
-        else                                                                                     \
-            int8_tile_of(r, 1, pair_count, a, b, c, step, accumulate, extras, finish); \
+#define INT8_TILE(r, v, deep) \
+    int8_tile_of(r, v, deep, steps, a, b, c, step, accumulate, extras, finish)
+
+#define INT8_CASE(r)                             \
+    case r:                                      \
+        if (vectors == 1) INT8_TILE(r, 1, 0);    \
+        else if (extras->deep) INT8_TILE(r, 2, 1); \
+        else INT8_TILE(r, 2, 0);                 \
         break;
 
-TARGET static void NAME(int8_tile)(unsigned rows, unsigned vectors, size_t pair_count,
-                                   const int8_t *a, const uint32_t *b, float *c, ptrdiff_t step,
-                                   int accumulate, const cm_int8_extras *extras,
-                                   const cm_int8_finish *finish) {
+TARGET static void NAME(int8_tile)(unsigned rows, unsigned vectors, size_t steps, const int8_t *a,
+                                   const uint32_t *b, float *c, ptrdiff_t step, int accumulate,
+                                   const cm_int8_extras *extras, const cm_int8_finish *finish) {
     switch (rows) {
         INT8_CASE(1)
         INT8_CASE(2)

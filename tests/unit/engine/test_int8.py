@@ -119,13 +119,21 @@ def test_convolutions_are_exact(geometry, bounds, draw):
         assert (run(layer, x, shape, residual) == expected).all()
 
 
-def test_quads_that_may_saturate_are_taken_apart():
-    rng = np.random.default_rng(0)
-    shape = (12, 64)
-    assert _engine.Int8Weights(np.full(shape, 64, np.int8), 1, 1).extras == 0
-    # A quad more than 258 / 4 each: one of each pair of quads.
-    assert _engine.Int8Weights(np.full(shape, 65, np.int8), 1, 1).extras == 12 * 8
-    assert 0 < _engine.Int8Weights(usual(rng, (60, 4000)), 1, 1).extras < 300
+@pytest.mark.parametrize(
+    ("value", "deep", "extras"),
+    # 16 bits hold 258 times 127: eight weights of 32, four of 64.
+    [(32, True, 0), (33, False, 0), (64, False, 0), (65, False, 12 * 8), (-64, False, 0),
+     (-65, False, 12 * 8), (-128, False, 12 * 8)],
+)  # fmt: skip
+def test_quads_that_may_saturate_are_taken_apart(value, deep, extras):
+    weights = _engine.Int8Weights(np.full((12, 64), value, np.int8), 1, 1)
+    assert (weights.deep, weights.extras) == (deep, extras)
+
+
+def test_usual_weights_have_few_extras():
+    weights = _engine.Int8Weights(usual(np.random.default_rng(0), (60, 4000)), 1, 1)
+    assert weights.deep
+    assert 0 < weights.extras < 60 * 4000 / 16 / 10
 
 
 @pytest.mark.parametrize("draw", [extreme, usual])
