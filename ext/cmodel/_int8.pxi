@@ -124,6 +124,8 @@ cdef class Int8Convolution:
         )
         self.finish, self.weights, self.offsets = finish, weights, offsets
         grid.inverse, grid.zero = inverse, zero
+        if finish.c.scale == NULL or finish.c.bias == NULL:
+            raise ValueError("the factors or the offsets are missing")
         if (
             weights.groups != self.g.groups
             or weights.channels != self.g.channels

@@ -86,7 +86,8 @@ typedef struct {
     int deep;
 } cm_int8_extras;
 
-/* What follows a sum of integers: offsets by row of the tile, then as of floats. */
+/* What follows a sum of integers: offsets by row of the tile, then as of floats, with scale and bias
+ * in any case. */
 typedef struct {
     const int32_t *offsets;
     cm_finish then;

@@ -240,8 +240,8 @@ static void compute_panel(const run_state *state, const packed_columns *columns,
     rows.extras = find_extras(state, columns, panel);
     int last = columns->begin + columns->depth == conv->inner;
     cm_int8_finish finish = {state->weights->offsets + rows.row, *state->finish};
-    if (finish.then.scale) finish.then.scale += rows.row;
-    if (finish.then.bias) finish.then.bias += rows.row;
+    finish.then.scale += rows.row;
+    finish.then.bias += rows.row;
     const uint32_t *b = columns->panels;
     for (size_t n = columns->first; n < columns->end; n += wide, b += panel_words(conv)) {
         size_t image = n / conv->positions, at = n % conv->positions;

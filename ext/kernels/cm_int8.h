@@ -52,7 +52,7 @@ typedef struct {
     int deep;
 } cm_int8_weights;
 
-/* y (images, groups * outputs, positions) from x; finish as of cm_conv_run. */
+/* y (images, groups * outputs, positions) from x; finish as of cm_conv_run, with scale and bias. */
 void cm_int8_run(const cm_int8 *plan, const cm_int8_weights *weights, const float *x, float *y,
                  const cm_finish *finish, float *space);
 

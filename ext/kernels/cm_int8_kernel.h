@@ -104,6 +104,23 @@ INLINE TARGET void add_quads(const unsigned count, const unsigned vectors, const
 #endif
 }
 
+/* The last step of a tile; scale and bias are there. What is missing is known before the loops. */
+INLINE TARGET void finish_words(const unsigned rows, const unsigned vectors, const int residual,
+                                const int rectify, W (*sum)[2], float *c, ptrdiff_t step,
+                                const cm_finish *f) {
+    UNROLL for (unsigned r = 0; r < rows; r++) {
+        V scale = fill(f->scale[r]), bias = fill(f->bias[r]);
+        UNROLL for (unsigned v = 0; v < vectors; v++) {
+            ptrdiff_t at = (ptrdiff_t)r * step + (ptrdiff_t)(v * LANES);
+            V x = add(mul(floats_of(sum[r][v]), scale), bias);
+            if (residual) x = add(x, load(f->residual + at));
+            if (rectify == 1) x = larger(fill(0), x);
+            if (rectify == 2) x = if_negative(x, mul(x, fill(f->slope)));
+            store(c + at, x);
+        }
+    }
+}
+
 INLINE TARGET void int8_tile_of(const unsigned rows, const unsigned vectors, const int deep,
                                 size_t steps, const int8_t *a, const uint32_t *b, float *c,
                                 ptrdiff_t step, int accumulate, const cm_int8_extras *extras,
@@ -111,7 +128,8 @@ INLINE TARGET void int8_tile_of(const unsigned rows, const unsigned vectors, con
     W sum[TILE_ROWS][2];
     const uint32_t *columns = b;
     UNROLL for (unsigned r = 0; r < rows; r++)
-        UNROLL for (unsigned v = 0; v < vectors; v++) sum[r][v] = fill_word(0);
+        UNROLL for (unsigned v = 0; v < vectors; v++)
+            sum[r][v] = fill_word(finish ? finish->offsets[r] : 0);
     for (; steps >= 4; steps -= 4, a += 16 * rows, b += 4 * TILE_COLUMNS)
         UNROLL for (unsigned r = 0; r < rows; r++) {
             if (deep) {
@@ -138,18 +156,27 @@ INLINE TARGET void int8_tile_of(const unsigned rows, const unsigned vectors, con
         UNROLL for (unsigned r = 0; r < rows; r++)
             UNROLL for (unsigned v = 0; v < vectors; v++) sum[r][v] = words(kept[r] + v * LANES);
     }
-    UNROLL for (unsigned r = 0; r < rows; r++)
-        UNROLL for (unsigned v = 0; v < vectors; v++) {
-            ptrdiff_t at = (ptrdiff_t)r * step + (ptrdiff_t)(v * LANES);
-            W x = sum[r][v];
-            if (accumulate) x = plus(x, words(c + at));
-            if (finish) {
-                V y = floats_of(plus(x, fill_word(finish->offsets[r])));
-                store(c + at, finish_vector(y, &finish->then, r, at));
-            } else {
-                put_words(c + at, x);
-            }
-        }
+    if (accumulate)
+        UNROLL for (unsigned r = 0; r < rows; r++)
+            UNROLL for (unsigned v = 0; v < vectors; v++)
+                sum[r][v] = plus(sum[r][v], words(c + (ptrdiff_t)r * step + v * LANES));
+    if (!finish) {
+        UNROLL for (unsigned r = 0; r < rows; r++)
+            UNROLL for (unsigned v = 0; v < vectors; v++)
+                put_words(c + (ptrdiff_t)r * step + v * LANES, sum[r][v]);
+        return;
+    }
+    const cm_finish *then = &finish->then;
+    if (then->rectify && then->slope != 0) {
+        if (then->residual) finish_words(rows, vectors, 1, 2, sum, c, step, then);
+        else finish_words(rows, vectors, 0, 2, sum, c, step, then);
+    } else if (then->rectify) {
+        if (then->residual) finish_words(rows, vectors, 1, 1, sum, c, step, then);
+        else finish_words(rows, vectors, 0, 1, sum, c, step, then);
+    } else {
+        if (then->residual) finish_words(rows, vectors, 1, 0, sum, c, step, then);
+        else finish_words(rows, vectors, 0, 0, sum, c, step, then);
+    }
 }
 
 #define INT8_TILE(r, v, deep) \

@@ -75,11 +75,12 @@ class Int8Weights:
         return np.asarray(-grid.zero * sums).astype(np.int32)
 
     def finish(self, finish: Finish, grid: Grid) -> Finish:
-        """Return what follows the sums of integers."""
+        """Return what follows the sums of integers; scale and bias are there in any case."""
         scale = self.scales.astype(np.float64) * grid.step
         if finish.scale is not None:
             scale *= finish.scale
-        return replace(finish, scale=scale.astype(np.float32))
+        bias = np.zeros(scale.size, np.float32) if finish.bias is None else finish.bias
+        return replace(finish, scale=scale.astype(np.float32), bias=bias)
 
 
 def int8_weights(form: Parameter, outputs: int) -> Int8Weights | None:
