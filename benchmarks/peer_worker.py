@@ -60,6 +60,15 @@ def cmodel_fast(folder: Path, threads: int, batch: int) -> Runner:
     return cmodel(folder, threads, batch, "fast")
 
 
+def cmodel_int8(folder: Path, threads: int, batch: int) -> Runner:
+    from cmodel import Engine, load
+
+    net = load(folder / "packed.cmodel")
+    engine = Engine(net, threads=threads, math="int8")
+    (feed,), (output,) = net.inputs, net.outputs
+    return lambda x: engine.run({feed: x})[output]
+
+
 def onnxruntime(folder: Path, threads: int, batch: int) -> Runner:
     import onnxruntime as ort
 
@@ -201,6 +210,7 @@ def float64(folder: Path, threads: int, batch: int) -> Runner:
 ENGINES: dict[str, tuple[Callable[[Path, int, int], Runner], str]] = {
     "cmodel-exact": (cmodel, ""),
     "cmodel-fast": (cmodel_fast, ""),
+    "cmodel-int8": (cmodel_int8, ""),
     "onnxruntime": (onnxruntime, "onnxruntime"),
     "openvino": (openvino, "openvino"),
     "ncnn": (ncnn, "ncnn"),

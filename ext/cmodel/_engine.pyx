@@ -445,3 +445,4 @@ cdef class LRN(Layer):
 
 
 include "cmodel/_compressed.pxi"
+include "cmodel/_int8.pxi"

@@ -203,9 +203,8 @@ static ptrdiff_t offset_of(const cm_conv *conv, size_t column) {
                        w);
 }
 
-/* Says where each vector of the columns `first` to `end` lies; those beyond are filled up. */
-static size_t find_lanes(const cm_conv *conv, size_t first, size_t end, cm_lanes *vectors,
-                         cm_piece *pieces) {
+size_t cm_conv_find_lanes(const cm_conv *conv, size_t first, size_t end, cm_lanes *vectors,
+                          cm_piece *pieces) {
     size_t lanes = conv->engine->lanes, row = conv->g.out[2], count = 0;
     for (size_t column = first; column < end || count % 2; column += lanes, count++) {
         cm_lanes *vector = vectors + count;
@@ -230,9 +229,8 @@ static size_t find_lanes(const cm_conv *conv, size_t first, size_t end, cm_lanes
     return count;
 }
 
-/* Copies a tile's columns, which may lie in several images, from the result or back. */
-static void move_tile(const cm_conv *conv, size_t row, size_t rows, size_t column, size_t width,
-                      float *result, float *tile, int back) {
+void cm_conv_move_tile(const cm_conv *conv, size_t row, size_t rows, size_t column, size_t width,
+                       float *result, float *tile, int back) {
     size_t columns = 2 * conv->engine->lanes, outputs = conv->g.groups * conv->g.outputs;
     for (size_t done = 0; done < width;) {
         size_t image = (column + done) / conv->positions, at = (column + done) % conv->positions;
@@ -255,19 +253,20 @@ static void compute_apart(const run_state *state, size_t row, unsigned rows, siz
     const cm_conv *conv = state->conv;
     float tile[MOST_TILE], residual[MOST_TILE];
     cm_finish own;
-    if (accumulate) move_tile(conv, row, rows, column, width, state->y, tile, 0);
+    if (accumulate)
+        cm_conv_move_tile(conv, row, rows, column, width, state->y, tile, 0);
     if (finish) {
         own = *finish;
         if (state->finish->residual) {
-            move_tile(conv, row, rows, column, width, (float *)(uintptr_t)state->finish->residual,
-                      residual, 0);
+            cm_conv_move_tile(conv, row, rows, column, width,
+                              (float *)(uintptr_t)state->finish->residual, residual, 0);
             own.residual = residual;
         }
         finish = &own;
     }
     conv->engine->tile(rows, width > conv->engine->lanes ? 2 : 1, depth, a, b, tile,
                        2 * conv->engine->lanes, accumulate, finish);
-    move_tile(conv, row, rows, column, width, state->y, tile, 1);
+    cm_conv_move_tile(conv, row, rows, column, width, state->y, tile, 1);
 }
 
 typedef struct {
@@ -317,7 +316,7 @@ static void pack_tile(const run_state *state, size_t group, size_t tile, size_t 
     cm_piece *pieces = (cm_piece *)(void *)(where + conv->width / conv->engine->lanes);
     size_t first = tile * conv->width;
     size_t stop = lesser(first + conv->width, state->images * conv->positions);
-    size_t count = find_lanes(conv, first, stop, where, pieces);
+    size_t count = cm_conv_find_lanes(conv, first, stop, where, pieces);
     cm_patches patches = {state->source + group * conv->g.channels * conv->plane,
                           conv->plane,
                           conv->taps,

@@ -61,6 +61,15 @@ void cm_conv_copy_rows(const cm_conv *conv, const float *image, size_t first, si
 /* The same of many channels, one after another, shared by the threads. */
 void cm_conv_copy(const cm_conv *conv, size_t planes, const float *images, float *target);
 
+/* Says where each vector of the columns `first` to `end` lies in the source; those beyond are filled
+ * up. Returns their number, which is even. */
+size_t cm_conv_find_lanes(const cm_conv *conv, size_t first, size_t end, cm_lanes *vectors,
+                          cm_piece *pieces);
+
+/* Copies `width` columns of a tile, which may lie in several images, from the result or `back`. */
+void cm_conv_move_tile(const cm_conv *conv, size_t row, size_t rows, size_t column, size_t width,
+                       float *result, float *tile, int back);
+
 /* Floats of the copies of a chunk of images, where they are copied. */
 size_t cm_conv_copy_floats(const cm_conv *conv);
 

@@ -74,6 +74,34 @@ typedef struct {
     const float *weights;
 } cm_sparse_row;
 
+/* Activations as integers of 0 to CM_INT8_LEVELS: x * inverse, rounded, plus zero. */
+#define CM_INT8_LEVELS 127
+typedef struct {
+    float inverse;
+    int32_t zero;
+} cm_int8_grid;
+
+/* A quad of weights that is not in the matrix: of a row of the panel, at a step of its columns. */
+typedef struct {
+    int32_t step, row;
+    int8_t weights[4];
+} cm_int8_extra;
+
+/* Those of a tile, whose first step is `begin`. deep: four quads of the matrix at a time keep within
+ * 16 bits, else two. */
+typedef struct {
+    const cm_int8_extra *list;
+    size_t count, begin;
+    int deep;
+} cm_int8_extras;
+
+/* What follows a sum of integers: offsets by row of the tile, then as of floats, with scale and bias
+ * in any case. */
+typedef struct {
+    const int32_t *offsets;
+    cm_finish then;
+} cm_int8_finish;
+
 typedef struct {
     unsigned lanes, rows; /* columns of a tile: two vectors of `lanes` */
     cm_tile *tile;
@@ -117,6 +145,18 @@ typedef struct {
      * channels that are `step` floats apart. */
     void (*lrn)(const float *x, float *y, size_t channels, size_t step, size_t count, size_t size,
                 float alpha, float k);
+    /* out[i] = the bytes of x[i], x[i + step], ..., of up to 4 channels; the others 0. */
+    void (*quantise)(unsigned channels, const float *x, size_t step, size_t count,
+                     const cm_int8_grid *grid, uint32_t *out);
+    /* As `tile`, of integers: a [four steps][row][quad] and at the end perhaps [row][two quads],
+     * b [step][column]; an even number of steps; c words where no finish is given. */
+    void (*int8_tile)(unsigned rows, unsigned vectors, size_t steps, const int8_t *a,
+                      const uint32_t *b, float *c, ptrdiff_t step, int accumulate,
+                      const cm_int8_extras *extras, const cm_int8_finish *finish);
+    /* sums[2 o + r] = row o of weights times row r of x, both of so many bytes, a multiple of 64,
+     * for up to 4 rows of weights and 2 of x. */
+    void (*int8_dot)(unsigned outputs, unsigned rows, size_t bytes, const int8_t *weights,
+                     const uint8_t *x, int32_t *sums);
     cm_wino_input *wino_input;
     cm_wino_output *wino_output;
 } cm_engine;

@@ -23,6 +23,8 @@
 
 #include "cm_lrn_kernel.h"
 
+#include "cm_int8_kernel.h"
+
 const cm_engine NAME(cm_engine) = {
     .lanes = LANES,
     .rows = TILE_ROWS,
@@ -40,6 +42,9 @@ const cm_engine NAME(cm_engine) = {
     .sparse_four = SPARSE_FOUR,
     .coded = NAME(coded),
     .coded_panel = NAME(coded_panel),
+    .quantise = NAME(quantise),
+    .int8_tile = NAME(int8_tile),
+    .int8_dot = NAME(int8_dot),
 #if CM_LEVEL
     .wino_input = cm_wino_input_avx2,
     .wino_output = cm_wino_output_avx2,

@@ -1,4 +1,6 @@
-/* Packing patches of the image into panels of columns, for one level; see cm_engine.h. */
+/* Packing patches of the image into panels of columns, for one level; see cm_engine.h.
+ *
+ * Only bits are moved: the floats may be words of four integers (cm_int8.h). */
 
 TARGET static void NAME(pack)(const cm_patches *patches, const cm_lanes *vectors, size_t count,
                               float *panels, size_t panel) {
@@ -24,7 +26,7 @@ TARGET static void NAME(pack)(const cm_patches *patches, const cm_lanes *vectors
                 } else {
                     x = load_some(source + piece->offset, piece->mask);
                     for (size_t i = 1; i < lanes->count; i++)
-                        x = add(x, load_some(source + piece[i].offset, piece[i].mask));
+                        x = either(x, load_some(source + piece[i].offset, piece[i].mask));
                 }
                 store(target + (v % 2) * LANES, x);
                 if (v % 2) target += panel;

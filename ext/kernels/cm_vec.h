@@ -27,6 +27,8 @@ INLINE TARGET V sub(V a, V b) { return _mm512_sub_ps(a, b); }
 INLINE TARGET V mul(V a, V b) { return _mm512_mul_ps(a, b); }
 INLINE TARGET V div_(V a, V b) { return _mm512_div_ps(a, b); }
 INLINE TARGET V root(V a) { return _mm512_sqrt_ps(a); }
+/* The bits of both: lanes that are 0 in one have those of the other. */
+INLINE TARGET V either(V a, V b) { return _mm512_or_ps(a, b); }
 /* The second where either is a NaN. */
 INLINE TARGET V larger(V a, V b) { return _mm512_max_ps(a, b); }
 /* b where x < 0, else x. */
@@ -64,6 +66,7 @@ INLINE TARGET V sub(V a, V b) { return _mm256_sub_ps(a, b); }
 INLINE TARGET V mul(V a, V b) { return _mm256_mul_ps(a, b); }
 INLINE TARGET V div_(V a, V b) { return _mm256_div_ps(a, b); }
 INLINE TARGET V root(V a) { return _mm256_sqrt_ps(a); }
+INLINE TARGET V either(V a, V b) { return _mm256_or_ps(a, b); }
 INLINE TARGET V larger(V a, V b) { return _mm256_max_ps(a, b); }
 INLINE TARGET V if_negative(V x, V b) {
     return _mm256_blendv_ps(x, b, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ));
@@ -103,6 +106,7 @@ INLINE V sub(V a, V b) { return a - b; }
 INLINE V mul(V a, V b) { return a * b; }
 INLINE V div_(V a, V b) { return a / b; }
 INLINE V root(V a) { return (V){sqrtf(a[0]), sqrtf(a[1]), sqrtf(a[2]), sqrtf(a[3])}; }
+INLINE V either(V a, V b) { return (V)((VI)a | (VI)b); }
 INLINE V choose(VI mask, V a, V b) { return (V)((mask & (VI)a) | (~mask & (VI)b)); }
 INLINE V larger(V a, V b) { return choose(a > b, a, b); }
 INLINE V if_negative(V x, V b) { return choose(x < 0, b, x); }

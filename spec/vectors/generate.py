@@ -551,6 +551,9 @@ def write_uncommon() -> None:
         tensors,
         extra=odd_flags,
     )
+    ends = np.array([-0.5, 0.0], np.float32), np.array([4.0, 0.0], np.float32)
+    ranges = message((1, b"\0\3"), *((2 + i, end.tobytes()) for i, end in enumerate(ends)))
+    rare("ranges", "what layers 0 and 3 read", tensors, more=[(6, ranges)], version=(1, 1))
     rare("minor-version", "version 1.200 with nothing new", tensors, version=(1, 200))
     rare(
         "many-sections",

@@ -147,3 +147,51 @@ class LRN(Layer):
         k: float,
         threads: int,
     ) -> None: ...
+
+INT8_LEVELS: int
+MOST_INT8_INNER: int
+
+@disjoint_base
+class Int8Weights:
+    def __init__(self, weights: NDArray[np.int8], groups: int, taps: int) -> None: ...
+    @property
+    def extras(self) -> int: ...
+    @property
+    def deep(self) -> bool: ...
+
+@disjoint_base
+class Int8Convolution(Layer):
+    def __init__(
+        self,
+        images: int,
+        groups: int,
+        channels: int,
+        size: Sequence[int],
+        out: Sequence[int],
+        kernel: Sequence[int],
+        stride: Sequence[int],
+        pad: Sequence[int],
+        dilation: Sequence[int],
+        weights: Int8Weights,
+        offsets: NDArray[np.int32],
+        inverse: np.float32,
+        zero: int,
+        finish: Finish,
+        threads: int,
+    ) -> None: ...
+
+def pack_int8(weights: NDArray[np.int8]) -> NDArray[np.int8]: ...
+
+@disjoint_base
+class Int8Dense(Layer):
+    def __init__(
+        self,
+        rows: int,
+        inner: int,
+        weights: NDArray[np.int8],
+        offsets: NDArray[np.int32],
+        inverse: np.float32,
+        zero: int,
+        finish: Finish,
+        threads: int,
+    ) -> None: ...

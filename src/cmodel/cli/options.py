@@ -116,12 +116,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_math_option(parser: argparse.ArgumentParser) -> None:
-    """Add the choice between exact and fast kernels."""
+    """Add the choice between exact and faster kernels."""
     parser.add_argument(
         "--math",
-        choices=["exact", "fast"],
+        choices=["exact", "fast", "int8"],
         default="exact",
-        help="fast allows algorithms with larger rounding errors, up to 1e-4 (default: exact)",
+        help="fast allows algorithms with larger rounding errors, up to 1e-4; int8 computes with "
+        "8-bit integers in the layers that are calibrated for it (default: exact)",
     )
 
 

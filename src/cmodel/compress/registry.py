@@ -203,6 +203,7 @@ MODULES = {
     "prune.magnitude": "cmodel.compress.methods.prune_magnitude",
     "prune.obs": "cmodel.compress.methods.prune_obs",
     "prune.structured": "cmodel.compress.methods.prune_structured",
+    "quantize.activations": "cmodel.compress.methods.quantize_activations",
     "quantize.binary": "cmodel.compress.methods.quantize_binary",
     "quantize.cartesian": "cmodel.compress.methods.quantize_cartesian",
     "quantize.kmeans": "cmodel.compress.methods.quantize_kmeans",

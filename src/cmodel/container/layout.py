@@ -19,7 +19,8 @@ from cmodel.errors import (
 )
 
 SIGNATURE = b"\x89CMD\r\n\x1a\n"
-VERSION = (1, 0)
+# The newest that is read; a file states the lowest that has all that it uses.
+VERSION = (1, 1)
 HEADER_SIZE = 20
 MAX_SECTIONS = 65536
 MAX_TYPE = 65535
@@ -93,10 +94,10 @@ def pack_table(sections: Sequence[Section]) -> bytes:
     return table.bytes()
 
 
-def pack_head(sections: Sequence[Section], alignment_log2: int) -> bytes:
-    """Return header and section table."""
+def pack_head(sections: Sequence[Section], alignment_log2: int, minor: int = 0) -> bytes:
+    """Return header and section table of a file of this minor version."""
     table = pack_table(sections)
-    fields = _HEADER.pack(SIGNATURE, *VERSION, alignment_log2, 0, len(table))
+    fields = _HEADER.pack(SIGNATURE, VERSION[0], minor, alignment_log2, 0, len(table))
     return fields + struct.pack("<I", zlib.crc32(table, zlib.crc32(fields))) + table
 
 

@@ -44,7 +44,17 @@ def build_manifest(net: Net) -> manifest_pb2.Manifest:
                 entry.text = field.text
     if net.transform is not None and not net.transform.is_identity:
         _write_transform(net.transform, manifest.transform)
+    for index, layer in enumerate(net.layers):
+        if layer.range is not None:
+            manifest.ranges.layer.append(index)
+            manifest.ranges.low.append(layer.range[0])
+            manifest.ranges.high.append(layer.range[1])
     return manifest
+
+
+def minor_version(manifest: manifest_pb2.Manifest) -> int:
+    """Return the lowest minor version of the format that has all that the manifest uses."""
+    return 1 if manifest.HasField("ranges") else 0
 
 
 def _write_transform(transform: InputTransform, message: manifest_pb2.Transform) -> None:
@@ -86,7 +96,24 @@ def parse_manifest(data: bytes) -> manifest_pb2.Manifest:
     for entry in manifest.unknown:
         if entry.layer > len(layers):
             raise BadManifest(f"an unknown field of layer {entry.layer} of {len(layers)}")
+    _check_ranges(manifest.ranges, len(layers))
     return manifest
+
+
+def _check_ranges(ranges: manifest_pb2.Ranges, layers: int) -> None:
+    if not len(ranges.layer) == len(ranges.low) == len(ranges.high):
+        raise BadManifest(
+            f"ranges of {len(ranges.layer)} layers have {len(ranges.low)} lower and "
+            f"{len(ranges.high)} upper ends"
+        )
+    before = -1
+    for index, low, high in zip(ranges.layer, ranges.low, ranges.high, strict=True):
+        if not before < index < layers:
+            raise BadManifest(f"a range of layer {index} of {layers}, after that of {before}")
+        # Not a NaN either.
+        if not (-math.inf < low <= 0 <= high < math.inf):
+            raise BadManifest(f"the range of layer {index} is {low:g} to {high:g}")
+        before = index
 
 
 def keys_of(network: caffe_pb2.NetParameter) -> list[str]:
@@ -159,8 +186,10 @@ def read_net(
         field = UnknownField(entry.path, text=entry.text, wire=entry.wire)
         unknown[entry.layer].append(field)
     names = layer_parameters(manifest.network, places)
+    bounds = zip(manifest.ranges.low, manifest.ranges.high, strict=True)
+    ranges = dict(zip(manifest.ranges.layer, bounds, strict=True))
     layers = [
-        Layer(param, key, names[index], tuple(unknown[index + 1]))
+        Layer(param, key, names[index], tuple(unknown[index + 1]), ranges.get(index))
         for index, (key, param) in enumerate(zip(keys, manifest.network.layer, strict=True))
     ]
     return Net(header, layers, parameters, tuple(unknown[0]))

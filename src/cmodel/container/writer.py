@@ -13,7 +13,7 @@ from cmodel.container.deflation import deflate
 from cmodel.container.directory import Place, write_directory, write_tensor
 from cmodel.container.form_writer import write_form
 from cmodel.container.levels import DEFAULT_LEVEL, LEVELS, budget, choose, coders_for, nanoseconds
-from cmodel.container.manifest import build_manifest
+from cmodel.container.manifest import build_manifest, minor_version
 from cmodel.container.streams import Sink, Tables
 from cmodel.errors import NetError
 from cmodel.net import Net
@@ -84,7 +84,8 @@ def write_to(
     if told:
         text = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         parts.append(_deflated_part(layout.NOTES, layout.ANCILLARY, text.encode()))
-    return _write_parts(file, parts, 0 if small else ALIGNMENT_LOG2)
+    minor = minor_version(manifest)
+    return _write_parts(file, parts, 0 if small else ALIGNMENT_LOG2, minor)
 
 
 def _told(notes: dict[str, Any], detail: NoteDetail, small: bool) -> dict[str, Any]:
@@ -158,7 +159,7 @@ def _deflated_part(kind: int, flags: int, data: bytes) -> _Part:
     return _Part(kind, flags | how, [stored], len(data))
 
 
-def _write_parts(file: BinaryIO, parts: Sequence[_Part], alignment_log2: int) -> int:
+def _write_parts(file: BinaryIO, parts: Sequence[_Part], alignment_log2: int, minor: int) -> int:
     alignment = 1 << alignment_log2
     texts = [part.decoded_size for part in parts if part.type != layout.DATA]
     if len(parts) > layout.MAX_SECTIONS or max(texts) > layout.MAX_TEXT:
@@ -172,7 +173,7 @@ def _write_parts(file: BinaryIO, parts: Sequence[_Part], alignment_log2: int) ->
         for chunk in part.chunks:
             crc = zlib.crc32(chunk, crc)
         sections.append(layout.Section(part.type, part.flags, crc, 0, part.size, part.decoded_size))
-    head = layout.pack_head(sections, alignment_log2)
+    head = layout.pack_head(sections, alignment_log2, minor)
     file.write(head)
     position = len(head)
     for part in parts:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cmodel.engine.plan import Plan
 
 Array = NDArray[np.float32]
-MATH = ("exact", "fast")
+MATH = ("exact", "fast", "int8")
 
 
 @dataclass
@@ -51,6 +51,8 @@ class Engine:
     threads : how many threads share the work; None means all cores that the process may use.
     math : "exact": no algorithm that changes the error of the results for speed. "fast": layers
         may use Winograd's filtering; errors stay below 1e-4 of a blob's largest magnitude.
+        "int8": layers that are calibrated for it, and whose weights are 8-bit integers, compute
+        with integers (`quantize.activations`); the others as with "fast".
     compressed : layers whose weights are sparse, or share few values, are computed from these as
         they are, where that is expected to be quicker; results differ in the last bits, and a
         weight that is not stored takes no part even where the input is infinite or NaN. False:
@@ -58,7 +60,7 @@ class Engine:
 
     Raises
     ------
-    UsageError : for a wrong `threads` or `math`.
+    UsageError : for a wrong `threads` or `math`, or for "int8" where no layer is calibrated.
     """
 
     def __init__(
@@ -71,6 +73,12 @@ class Engine:
         if math not in MATH:
             raise UsageError(
                 f"math is {' or '.join(map(repr, MATH))}, not {math!r}",
+            )
+        if math == "int8" and not any(layer.range for layer in net.layers):
+            raise UsageError(
+                "no layer of the net is calibrated for 8-bit integers",
+                hint="pack it with `--preset int8 --calib SOURCE`, or with a recipe that has the "
+                "steps `quantize.linear` and `quantize.activations`",
             )
         if threads is None:
             threads = thread_count()
@@ -201,7 +209,8 @@ class Engine:
                 forms = [self.net.parameters[name] for name in layer.parameters]
                 op = factory(layer, forms)
                 if isinstance(op, Op):
-                    op.fast = self.math == "fast"
+                    op.fast = self.math != "exact"
+                    op.range = layer.range if self.math == "int8" else None
                     op.compressed = self.compressed
                 self._ops[layer.key] = op
         ops = {layer.key: self._ops[layer.key] for layer in layers}

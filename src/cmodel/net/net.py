@@ -14,6 +14,8 @@ from cmodel.net.transform import InputTransform
 from cmodel.proto import caffe_pb2
 
 Shape = tuple[int, ...]
+# The least and the greatest of some values; 0 lies between them.
+Range = tuple[float, float]
 
 
 class Parameter(Protocol):
@@ -56,12 +58,14 @@ class Layer:
     key : unique name in the net: the layer's name, with "#2" and so on where names repeat.
     parameters : for each of its blobs the name of the tensor in `Net.parameters`; a shared
         parameter has its owner's name.
+    range : of the values that the layer reads, where it is calibrated for 8-bit integers.
     """
 
     param: caffe_pb2.LayerParameter
     key: str
     parameters: list[str] = field(default_factory=list)
     unknown: tuple[UnknownField, ...] = ()
+    range: Range | None = None
 
     @property
     def name(self) -> str:

@@ -25,23 +25,31 @@ _sym_db = _symbol_database.Default()
 from cmodel.proto import caffe_pb2 as cmodel_dot_caffe__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x63model/manifest.proto\x12\x10\x63model.container\x1a\x12\x63model/caffe.proto\"\xbd\x01\n\x08Manifest\x12+\n\x07network\x18\x01 \x01(\x0b\x32\x1a.cmodel.caffe.NetParameter\x12/\n\x07unknown\x18\x02 \x03(\x0b\x32\x1e.cmodel.container.UnknownField\x12\x11\n\tdirectory\x18\x03 \x01(\x0c\x12.\n\ttransform\x18\x04 \x01(\x0b\x32\x1b.cmodel.container.Transform\x12\x10\n\x08required\x18\x05 \x03(\t\"G\n\x0cUnknownField\x12\r\n\x05layer\x18\x01 \x01(\r\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0c\n\x04wire\x18\x04 \x01(\x0c\"\x8a\x02\n\tTransform\x12\x15\n\rresize_height\x18\x01 \x01(\r\x12\x14\n\x0cresize_width\x18\x02 \x01(\r\x12\x13\n\x0b\x63rop_height\x18\x03 \x01(\r\x12\x12\n\ncrop_width\x18\x04 \x01(\r\x12\x11\n\x05scale\x18\x05 \x03(\x01\x42\x02\x10\x01\x12\x16\n\nmean_value\x18\x06 \x03(\x01\x42\x02\x10\x01\x12?\n\rchannel_order\x18\x07 \x01(\x0e\x32(.cmodel.container.Transform.ChannelOrder\";\n\x0c\x43hannelOrder\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x07\n\x03\x42GR\x10\x01\x12\x07\n\x03RGB\x10\x02\x12\x08\n\x04GRAY\x10\x03')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x63model/manifest.proto\x12\x10\x63model.container\x1a\x12\x63model/caffe.proto\"\xe7\x01\n\x08Manifest\x12+\n\x07network\x18\x01 \x01(\x0b\x32\x1a.cmodel.caffe.NetParameter\x12/\n\x07unknown\x18\x02 \x03(\x0b\x32\x1e.cmodel.container.UnknownField\x12\x11\n\tdirectory\x18\x03 \x01(\x0c\x12.\n\ttransform\x18\x04 \x01(\x0b\x32\x1b.cmodel.container.Transform\x12\x10\n\x08required\x18\x05 \x03(\t\x12(\n\x06ranges\x18\x06 \x01(\x0b\x32\x18.cmodel.container.Ranges\">\n\x06Ranges\x12\x11\n\x05layer\x18\x01 \x03(\rB\x02\x10\x01\x12\x0f\n\x03low\x18\x02 \x03(\x02\x42\x02\x10\x01\x12\x10\n\x04high\x18\x03 \x03(\x02\x42\x02\x10\x01\"G\n\x0cUnknownField\x12\r\n\x05layer\x18\x01 \x01(\r\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0c\n\x04wire\x18\x04 \x01(\x0c\"\x8a\x02\n\tTransform\x12\x15\n\rresize_height\x18\x01 \x01(\r\x12\x14\n\x0cresize_width\x18\x02 \x01(\r\x12\x13\n\x0b\x63rop_height\x18\x03 \x01(\r\x12\x12\n\ncrop_width\x18\x04 \x01(\r\x12\x11\n\x05scale\x18\x05 \x03(\x01\x42\x02\x10\x01\x12\x16\n\nmean_value\x18\x06 \x03(\x01\x42\x02\x10\x01\x12?\n\rchannel_order\x18\x07 \x01(\x0e\x32(.cmodel.container.Transform.ChannelOrder\";\n\x0c\x43hannelOrder\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x07\n\x03\x42GR\x10\x01\x12\x07\n\x03RGB\x10\x02\x12\x08\n\x04GRAY\x10\x03')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cmodel.proto.manifest_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_RANGES'].fields_by_name['layer']._loaded_options = None
+  _globals['_RANGES'].fields_by_name['layer']._serialized_options = b'\020\001'
+  _globals['_RANGES'].fields_by_name['low']._loaded_options = None
+  _globals['_RANGES'].fields_by_name['low']._serialized_options = b'\020\001'
+  _globals['_RANGES'].fields_by_name['high']._loaded_options = None
+  _globals['_RANGES'].fields_by_name['high']._serialized_options = b'\020\001'
   _globals['_TRANSFORM'].fields_by_name['scale']._loaded_options = None
   _globals['_TRANSFORM'].fields_by_name['scale']._serialized_options = b'\020\001'
   _globals['_TRANSFORM'].fields_by_name['mean_value']._loaded_options = None
   _globals['_TRANSFORM'].fields_by_name['mean_value']._serialized_options = b'\020\001'
   _globals['_MANIFEST']._serialized_start=64
-  _globals['_MANIFEST']._serialized_end=253
-  _globals['_UNKNOWNFIELD']._serialized_start=255
-  _globals['_UNKNOWNFIELD']._serialized_end=326
-  _globals['_TRANSFORM']._serialized_start=329
-  _globals['_TRANSFORM']._serialized_end=595
-  _globals['_TRANSFORM_CHANNELORDER']._serialized_start=536
-  _globals['_TRANSFORM_CHANNELORDER']._serialized_end=595
+  _globals['_MANIFEST']._serialized_end=295
+  _globals['_RANGES']._serialized_start=297
+  _globals['_RANGES']._serialized_end=359
+  _globals['_UNKNOWNFIELD']._serialized_start=361
+  _globals['_UNKNOWNFIELD']._serialized_end=432
+  _globals['_TRANSFORM']._serialized_start=435
+  _globals['_TRANSFORM']._serialized_end=701
+  _globals['_TRANSFORM_CHANNELORDER']._serialized_start=642
+  _globals['_TRANSFORM_CHANNELORDER']._serialized_end=701
 # @@protoc_insertion_point(module_scope)

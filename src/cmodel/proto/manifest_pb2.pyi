@@ -9,18 +9,30 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Manifest(_message.Message):
-    __slots__ = ("network", "unknown", "directory", "transform", "required")
+    __slots__ = ("network", "unknown", "directory", "transform", "required", "ranges")
     NETWORK_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_FIELD_NUMBER: _ClassVar[int]
     DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     TRANSFORM_FIELD_NUMBER: _ClassVar[int]
     REQUIRED_FIELD_NUMBER: _ClassVar[int]
+    RANGES_FIELD_NUMBER: _ClassVar[int]
     network: _caffe_pb2.NetParameter
     unknown: _containers.RepeatedCompositeFieldContainer[UnknownField]
     directory: bytes
     transform: Transform
     required: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, network: _Optional[_Union[_caffe_pb2.NetParameter, _Mapping[str, object]]] = ..., unknown: _Optional[_Iterable[_Union[UnknownField, _Mapping[str, object]]]] = ..., directory: _Optional[bytes] = ..., transform: _Optional[_Union[Transform, _Mapping[str, object]]] = ..., required: _Optional[_Iterable[str]] = ...) -> None: ...
+    ranges: Ranges
+    def __init__(self, network: _Optional[_Union[_caffe_pb2.NetParameter, _Mapping[str, object]]] = ..., unknown: _Optional[_Iterable[_Union[UnknownField, _Mapping[str, object]]]] = ..., directory: _Optional[bytes] = ..., transform: _Optional[_Union[Transform, _Mapping[str, object]]] = ..., required: _Optional[_Iterable[str]] = ..., ranges: _Optional[_Union[Ranges, _Mapping[str, object]]] = ...) -> None: ...
+
+class Ranges(_message.Message):
+    __slots__ = ("layer", "low", "high")
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    layer: _containers.RepeatedScalarFieldContainer[int]
+    low: _containers.RepeatedScalarFieldContainer[float]
+    high: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, layer: _Optional[_Iterable[int]] = ..., low: _Optional[_Iterable[float]] = ..., high: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class UnknownField(_message.Message):
     __slots__ = ("layer", "path", "text", "wire")

@@ -161,7 +161,7 @@ def test_recipe_files(tmp_path):
 
 
 def test_every_preset_works_and_is_named_as_its_file():
-    plain = ["deep-compression", "kmeans-huffman", "linear8", "lossless", "rdo"]
+    plain = ["deep-compression", "int8", "kmeans-huffman", "linear8", "lossless", "rdo"]
     trained = ["deep-compression-full", "han2015", "smallest"]
     assert preset_names() == sorted(plain + trained)
     net = toy_net()
@@ -170,6 +170,7 @@ def test_every_preset_works_and_is_named_as_its_file():
     assert isinstance(forms["deep-compression"], Sparse)
     assert isinstance(forms["kmeans-huffman"], Codebook)
     assert isinstance(forms["linear8"], Linear)
+    assert isinstance(forms["int8"], Linear)
     assert isinstance(forms["rdo"], Trellis)
     assert all(load_preset(name).name == name for name in preset_names())
 

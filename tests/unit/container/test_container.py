@@ -208,6 +208,34 @@ def test_other_files_have_no_signature(tmp_path, data):
         container.Container(write(tmp_path / "x.cmodel", data))
 
 
+def test_ranges_come_back_and_state_version_1_1(tmp_path):
+    net = toy_net()
+    plain = packed(net)
+    net.layers[3].range = (0.0, 2.5)
+    net.layers[1].range = (-1.0, 0.0)
+    data = packed(net)
+    assert (plain[9], data[9]) == (0, 1)
+    read = container.read(write(tmp_path / "x.cmodel", data))
+    assert [layer.range for layer in read.layers] == [layer.range for layer in net.layers]
+
+
+@pytest.mark.parametrize(
+    ("layers", "low", "high"),
+    [([1], [np.nan], [1]), ([1], [0], [np.inf]), ([1], [0], [np.nan]), ([1], [-np.inf], [1]),
+     ([1], [1], [2]), ([1], [-2], [-1]), ([1], [2], [-1]), ([1], [], [1]), ([1], [0], []),
+     ([], [0], [1]), ([5], [0], [1]), ([1, 1], [0, 0], [1, 1]), ([3, 1], [0, 0], [1, 1])],
+)  # fmt: skip
+def test_forged_ranges_are_refused(tmp_path, layers, low, high):
+    def change(manifest):
+        manifest.ranges.layer.extend(layers)
+        manifest.ranges.low.extend(low)
+        manifest.ranges.high.extend(high)
+
+    path = write(tmp_path / "x.cmodel", resealed(packed(toy_net()), change))
+    with pytest.raises(BadManifest):
+        container.Container(path)
+
+
 @pytest.mark.parametrize(
     ("change", "error"),
     [

@@ -11,9 +11,10 @@ from cmodel import _engine
 from cmodel._gemm import Convolution as Gemm
 from cmodel._gemm import Deconvolution
 from cmodel.engine.ops.finish import Finish
+from cmodel.engine.ops.int8 import int8_convolution, int8_suits
 from cmodel.engine.ops.many_axes import convolution_kernel
 from cmodel.engine.ops.native import LEAST_SHARED, Weights, native_kernel
-from cmodel.engine.ops.op import Array, Kernel, Op, dense, team
+from cmodel.engine.ops.op import Array, Kernel, NativeKernel, Op, dense, team
 from cmodel.engine.ops.relu import ReLU
 from cmodel.net import Layer, Parameter, Shape
 from cmodel.net.shapes.convolution import convolution_groups
@@ -96,8 +97,11 @@ class Convolution(Op):
             *window_of(window),
         )
         work = prod(tops[0]) * bottom[window.axis] // groups * prod(window.kernel)
+        workers = threads if work >= LEAST_SHARED else 1
+        if self.range is not None and int8_suits(shapes) and (int8 := self.weights.int8):
+            layer_of_int8 = int8_convolution(shapes, int8, self.range, self.finish, workers)
+            return NativeKernel(layer_of_int8, self.finish.residual)
         if _engine.available():
-            workers = threads if work >= LEAST_SHARED else 1
             allowed = self.fast, self.compressed
             return native_kernel(shapes, self.weights, self.finish, *allowed, workers)
         gemm = Gemm(

@@ -15,6 +15,7 @@ from cmodel._gemm import inner_product
 from cmodel.engine.ops.compressed import Coded, coded, sparse_rows
 from cmodel.engine.ops.costs import coded_pays, sparse_product_pays
 from cmodel.engine.ops.finish import Finish
+from cmodel.engine.ops.int8 import Int8Weights, int8_inner_product, int8_weights
 from cmodel.engine.ops.native import LEAST_SHARED
 from cmodel.engine.ops.op import Array, Kernel, NativeKernel, Op, dense, team
 from cmodel.net import Layer, Parameter, Shape
@@ -44,6 +45,11 @@ class _Weights:
         return dense(self._form).reshape(
             (-1, self.outputs) if self._transposed else (self.outputs, -1)
         )
+
+    @cached_property
+    def int8(self) -> Int8Weights | None:
+        """Those of a form of 8-bit integers, as they are."""
+        return None if self._transposed else int8_weights(self._form, self.outputs)
 
     @cached_property
     def stored(self) -> int | None:
@@ -98,8 +104,13 @@ class InnerProduct(Op):
         """Bind to the number of rows."""
         outputs, inputs = self.weights.outputs, self.weights.inner
         work = prod(bottoms[0]) * outputs
+        rows, workers = prod(bottoms[0]) // inputs, threads if work >= LEAST_SHARED else 1
+        if self.range is not None and (int8 := self.weights.int8):
+            return NativeKernel(
+                int8_inner_product(rows, int8, self.range, self.finish, workers),
+                self.finish.residual,
+            )
         if self.native:
-            rows, workers = prod(bottoms[0]) // inputs, threads if work >= LEAST_SHARED else 1
             layer = self._compressed(rows, workers) if self.compressed else None
             finish = self.finish.native(outputs)
             return NativeKernel(

@@ -15,6 +15,7 @@ from cmodel.engine.ops.costs import (
     winograd_cost,
 )
 from cmodel.engine.ops.finish import Finish
+from cmodel.engine.ops.int8 import Int8Weights, int8_weights
 from cmodel.engine.ops.op import Array, NativeKernel, dense
 from cmodel.net import Parameter
 
@@ -35,6 +36,11 @@ class Weights:
     def plain(self) -> Array:
         """(out, in / group * taps)."""
         return self._dense()
+
+    @cached_property
+    def int8(self) -> Int8Weights | None:
+        """Those of a form of 8-bit integers."""
+        return int8_weights(self._form, self.outputs)
 
     def packed(self, groups: int, kernel: int, winograd: int) -> Array:
         """Return them for the plain sum, or for Winograd's filtering by tiles of so many rows."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmodel import _engine
-from cmodel.net import Layer, Parameter, Shape
+from cmodel.net import Layer, Parameter, Range, Shape
 
 Array = NDArray[np.float32]
 # A layer, its input, its result, and what is added to it or None; all flat.
@@ -66,6 +66,7 @@ class Op(ABC):
     multiplies : the kernel may call BLAS, whose threads are to be held at one meanwhile.
     fast : kernels may be bound whose rounding errors are larger, for speed.
     compressed : kernels may be bound that compute with compressed weights as they are.
+    range : of the first bottom, where kernels of 8-bit integers may be bound; else None.
     """
 
     overwrites: ClassVar[bool] = False
@@ -73,6 +74,7 @@ class Op(ABC):
     multiplies: ClassVar[bool] = True
     fast: bool = False
     compressed: bool = True
+    range: Range | None = None
 
     def __init__(self, layer: Layer, parameters: Sequence[Parameter]) -> None:
         self.layer = layer
