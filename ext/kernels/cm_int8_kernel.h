@@ -83,11 +83,14 @@ INLINE TARGET W fill_quad(const int8_t *p) {
     return fill_word(quad);
 }
 
+/* Sums of a tile on their way: [row][column]. */
+typedef int32_t NAME(int8_sums)[TILE_ROWS][TILE_COLUMNS];
+
+#if CM_LEVEL
 /* sums += the products of `count` steps of columns with as many quads of a row, none of whose sums
  * of pairs leaves 16 bits. */
 INLINE TARGET void add_quads(const unsigned count, const unsigned vectors, const int8_t *a,
                              const uint32_t *b, W *sums) {
-#if CM_LEVEL
     W part[2];
     UNROLL for (unsigned q = 0; q < count; q++) {
         W w = fill_quad(a + 4 * q);
@@ -97,39 +100,14 @@ INLINE TARGET void add_quads(const unsigned count, const unsigned vectors, const
         }
     }
     UNROLL for (unsigned v = 0; v < vectors; v++) sums[v] = plus(sums[v], widened(part[v]));
-#else
-    for (unsigned q = 0; q < count; q++)
-        for (unsigned v = 0; v < vectors; v++)
-            sums[v] = dot4(sums[v], words(b + q * TILE_COLUMNS + v * LANES), fill_quad(a + 4 * q));
-#endif
 }
 
-/* The last step of a tile; scale and bias are there. What is missing is known before the loops. */
-INLINE TARGET void finish_words(const unsigned rows, const unsigned vectors, const int residual,
-                                const int rectify, W (*sum)[2], float *c, ptrdiff_t step,
-                                const cm_finish *f) {
-    UNROLL for (unsigned r = 0; r < rows; r++) {
-        V scale = fill(f->scale[r]), bias = fill(f->bias[r]);
-        UNROLL for (unsigned v = 0; v < vectors; v++) {
-            ptrdiff_t at = (ptrdiff_t)r * step + (ptrdiff_t)(v * LANES);
-            V x = add(mul(floats_of(sum[r][v]), scale), bias);
-            if (residual) x = add(x, load(f->residual + at));
-            if (rectify == 1) x = larger(fill(0), x);
-            if (rectify == 2) x = if_negative(x, mul(x, fill(f->slope)));
-            store(c + at, x);
-        }
-    }
-}
-
-INLINE TARGET void int8_tile_of(const unsigned rows, const unsigned vectors, const int deep,
-                                size_t steps, const int8_t *a, const uint32_t *b, float *c,
-                                ptrdiff_t step, int accumulate, const cm_int8_extras *extras,
-                                const cm_int8_finish *finish) {
+INLINE TARGET void int8_sums_of(const unsigned rows, const unsigned vectors, const int deep,
+                                size_t steps, const int8_t *a, const uint32_t *b,
+                                NAME(int8_sums) sums) {
     W sum[TILE_ROWS][2];
-    const uint32_t *columns = b;
     UNROLL for (unsigned r = 0; r < rows; r++)
-        UNROLL for (unsigned v = 0; v < vectors; v++)
-            sum[r][v] = fill_word(finish ? finish->offsets[r] : 0);
+        UNROLL for (unsigned v = 0; v < vectors; v++) sum[r][v] = fill_word(0);
     for (; steps >= 4; steps -= 4, a += 16 * rows, b += 4 * TILE_COLUMNS)
         UNROLL for (unsigned r = 0; r < rows; r++) {
             if (deep) {
@@ -141,57 +119,19 @@ INLINE TARGET void int8_tile_of(const unsigned rows, const unsigned vectors, con
         }
     if (steps)
         UNROLL for (unsigned r = 0; r < rows; r++) add_quads(2, vectors, a + 8 * r, b, sum[r]);
-    if (extras->count) {
-        int32_t kept[TILE_ROWS][TILE_COLUMNS];
-        UNROLL for (unsigned r = 0; r < rows; r++)
-            UNROLL for (unsigned v = 0; v < vectors; v++) put_words(kept[r] + v * LANES, sum[r][v]);
-        for (size_t i = 0; i < extras->count; i++) {
-            const cm_int8_extra *extra = extras->list + i;
-            int32_t *row = kept[extra->row];
-            const uint32_t *from = columns + ((size_t)extra->step - extras->begin) * TILE_COLUMNS;
-            W w = fill_quad(extra->weights);
-            for (unsigned v = 0; v < vectors; v++)
-                put_words(row + v * LANES, dot4(words(row + v * LANES), words(from + v * LANES), w));
-        }
-        UNROLL for (unsigned r = 0; r < rows; r++)
-            UNROLL for (unsigned v = 0; v < vectors; v++) sum[r][v] = words(kept[r] + v * LANES);
-    }
-    if (accumulate)
-        UNROLL for (unsigned r = 0; r < rows; r++)
-            UNROLL for (unsigned v = 0; v < vectors; v++)
-                sum[r][v] = plus(sum[r][v], words(c + (ptrdiff_t)r * step + v * LANES));
-    if (!finish) {
-        UNROLL for (unsigned r = 0; r < rows; r++)
-            UNROLL for (unsigned v = 0; v < vectors; v++)
-                put_words(c + (ptrdiff_t)r * step + v * LANES, sum[r][v]);
-        return;
-    }
-    const cm_finish *then = &finish->then;
-    if (then->rectify && then->slope != 0) {
-        if (then->residual) finish_words(rows, vectors, 1, 2, sum, c, step, then);
-        else finish_words(rows, vectors, 0, 2, sum, c, step, then);
-    } else if (then->rectify) {
-        if (then->residual) finish_words(rows, vectors, 1, 1, sum, c, step, then);
-        else finish_words(rows, vectors, 0, 1, sum, c, step, then);
-    } else {
-        if (then->residual) finish_words(rows, vectors, 1, 0, sum, c, step, then);
-        else finish_words(rows, vectors, 0, 0, sum, c, step, then);
-    }
+    UNROLL for (unsigned r = 0; r < rows; r++)
+        UNROLL for (unsigned v = 0; v < vectors; v++) put_words(sums[r] + v * LANES, sum[r][v]);
 }
 
-#define INT8_TILE(r, v, deep) \
-    int8_tile_of(r, v, deep, steps, a, b, c, step, accumulate, extras, finish)
-
-#define INT8_CASE(r)                             \
-    case r:                                      \
-        if (vectors == 1) INT8_TILE(r, 1, 0);    \
-        else if (extras->deep) INT8_TILE(r, 2, 1); \
-        else INT8_TILE(r, 2, 0);                 \
+#define INT8_CASE(r)                                                       \
+    case r:                                                                \
+        if (vectors == 1) int8_sums_of(r, 1, 0, steps, a, b, sums);        \
+        else if (deep) int8_sums_of(r, 2, 1, steps, a, b, sums);           \
+        else int8_sums_of(r, 2, 0, steps, a, b, sums);                     \
         break;
 
-TARGET static void NAME(int8_tile)(unsigned rows, unsigned vectors, size_t steps, const int8_t *a,
-                                   const uint32_t *b, float *c, ptrdiff_t step, int accumulate,
-                                   const cm_int8_extras *extras, const cm_int8_finish *finish) {
+TARGET static void NAME(int8_multiply)(unsigned rows, unsigned vectors, int deep, size_t steps,
+                                       const int8_t *a, const uint32_t *b, NAME(int8_sums) sums) {
     switch (rows) {
         INT8_CASE(1)
         INT8_CASE(2)
@@ -209,6 +149,85 @@ TARGET static void NAME(int8_tile)(unsigned rows, unsigned vectors, size_t steps
         INT8_CASE(13)
         INT8_CASE(14)
 #endif
+    }
+}
+#else
+static void NAME(int8_multiply)(unsigned rows, unsigned vectors, int deep, size_t steps,
+                                const int8_t *a, const uint32_t *b, NAME(int8_sums) sums) {
+    (void)deep;
+    memset(sums, 0, sizeof(NAME(int8_sums)));
+    for (; steps; b += 4 * TILE_COLUMNS) {
+        size_t count = steps < 4 ? steps : 4;
+        for (unsigned r = 0; r < rows; r++, a += 4 * count)
+            for (size_t q = 0; q < count; q++)
+                for (unsigned v = 0; v < vectors; v++) {
+                    int32_t *sum = sums[r] + v * LANES;
+                    put_words(sum, dot4(words(sum), words(b + q * TILE_COLUMNS + v * LANES),
+                                        fill_quad(a + 4 * q)));
+                }
+        steps -= count;
+    }
+}
+#endif
+
+/* The last step of a tile; scale and bias are there. What is missing is known before the loops. */
+INLINE TARGET void finish_words(unsigned rows, const unsigned vectors, const int residual,
+                                const int rectify, NAME(int8_sums) sums, float *c, ptrdiff_t step,
+                                const cm_int8_finish *finish) {
+    const cm_finish *f = &finish->then;
+    for (unsigned r = 0; r < rows; r++, c += step) {
+        V scale = fill(f->scale[r]), bias = fill(f->bias[r]);
+        W offset = fill_word(finish->offsets[r]);
+        UNROLL for (unsigned v = 0; v < vectors; v++) {
+            V x = floats_of(plus(words(sums[r] + v * LANES), offset));
+            x = add(mul(x, scale), bias);
+            if (residual) x = add(x, load(f->residual + (ptrdiff_t)r * step + v * LANES));
+            if (rectify == 1) x = larger(fill(0), x);
+            if (rectify == 2) x = if_negative(x, mul(x, fill(f->slope)));
+            store(c + v * LANES, x);
+        }
+    }
+}
+
+#define INT8_FINISH(number, residual, rectify)                                             \
+    case number:                                                                           \
+        if (vectors == 2) finish_words(rows, 2, residual, rectify, sums, c, step, finish); \
+        else finish_words(rows, 1, residual, rectify, sums, c, step, finish);              \
+        break;
+
+TARGET static void NAME(int8_tile)(unsigned rows, unsigned vectors, size_t steps, const int8_t *a,
+                                   const uint32_t *b, float *c, ptrdiff_t step, int accumulate,
+                                   const cm_int8_extras *extras, const cm_int8_finish *finish) {
+    NAME(int8_sums) sums;
+    NAME(int8_multiply)(rows, vectors, extras->deep, steps, a, b, sums);
+    for (size_t i = 0; i < extras->count; i++) {
+        const cm_int8_extra *extra = extras->list + i;
+        const uint32_t *from = b + ((size_t)extra->step - extras->begin) * TILE_COLUMNS;
+        W w = fill_quad(extra->weights);
+        for (unsigned v = 0; v < vectors; v++) {
+            int32_t *sum = sums[extra->row] + v * LANES;
+            put_words(sum, dot4(words(sum), words(from + v * LANES), w));
+        }
+    }
+    if (accumulate)
+        for (unsigned r = 0; r < rows; r++)
+            for (unsigned v = 0; v < vectors; v++) {
+                int32_t *sum = sums[r] + v * LANES;
+                put_words(sum, plus(words(sum), words(c + (ptrdiff_t)r * step + v * LANES)));
+            }
+    if (!finish) {
+        for (unsigned r = 0; r < rows; r++)
+            memcpy(c + (ptrdiff_t)r * step, sums[r], vectors * LANES * sizeof *c);
+        return;
+    }
+    int rectify = !finish->then.rectify ? 0 : finish->then.slope == 0 ? 1 : 2;
+    switch (rectify * 2 + (finish->then.residual != NULL)) {
+        INT8_FINISH(0, 0, 0)
+        INT8_FINISH(1, 1, 0)
+        INT8_FINISH(2, 0, 1)
+        INT8_FINISH(3, 1, 1)
+        INT8_FINISH(4, 0, 2)
+        INT8_FINISH(5, 1, 2)
     }
 }
 
