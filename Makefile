@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all interop fuzz lint types check test-python test-native dist-check bench \
-	bench-methods results results-retraining peers peers-compression proto viewer docs build clean
+.PHONY: demo test test-all interop fuzz lint types check test-python test-native callgrind \
+	dist-check wheel-check bench bench-methods results results-retraining peers peers-compression proto viewer docs build clean
 
 # The package and everything the tests need, in a virtual environment of its own.
 $(STAMP): pyproject.toml setup.py $(wildcard ext/cmodel/*.pyx ext/cmodel/*.pxd ext/kernels/*)
@@ -65,6 +65,13 @@ test-native:
 	@echo "== C kernels alone, under the address and undefined-behaviour sanitizers"
 	$(MAKE) -C tests/native
 
+# Instructions of the hot kernels beside the figures that are kept (valgrind); after a change that is
+# meant: make callgrind RECORD=--record
+CC ?= cc
+callgrind:
+	@echo "== Instructions of the hot kernels, under callgrind"
+	$(PYTHON) tests/native/instructions.py $(CC) $(RECORD)
+
 test-python: $(STAMP)
 	@echo "== Python tests"
 	$(BIN)/python -m pytest
@@ -73,6 +80,12 @@ test-python: $(STAMP)
 dist-check: $(STAMP)
 	@echo "== sdist -> wheel -> clean environment"
 	$(BIN)/python tests/dist_check.py
+
+# The wheel of a release: sdist, wheel, auditwheel, an environment without a compiler. In copies of a
+# bare Debian root, as root: make wheel-check ROOT=FOLDER (docs/releasing.md)
+wheel-check:
+	@echo "== sdist -> wheel -> manylinux -> environment without a compiler"
+	ROOT='$(ROOT)' sh tests/wheel.sh $(PYTHON)
 
 bench: $(STAMP)
 	@echo "== Benchmarks (ratios against a peer in the same run)"

@@ -30,6 +30,7 @@ need cargo cargo rustc
 need clang clang
 need arm-linux-gnueabihf-gcc gcc-arm-linux-gnueabihf
 need qemu-arm qemu-user
+need valgrind valgrind
 for name in chromium-browser google-chrome google-chrome-stable chromium; do
     command -v "$name" >/dev/null && break
 done || need chromium chromium
@@ -67,6 +68,19 @@ status=0
 case $status in
 0) ;;
 77) missing="$missing mkdocs-material" ;;
+*) exit "$status" ;;
+esac
+echo "== Instructions of the hot kernels, under callgrind"
+status=0
+"$python" "$here/native/instructions.py" cc || status=$?
+case $status in
+0) ;;
+77)
+    case " $missing " in
+    *" valgrind "*) ;;
+    *) missing="$missing figures-of-this-compiler" ;;
+    esac
+    ;;
 *) exit "$status" ;;
 esac
 echo "== Fuzzing for a minute"
