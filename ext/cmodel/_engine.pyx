@@ -6,7 +6,7 @@ from libc.stdlib cimport free, malloc
 
 import numpy as np
 
-from cmodel._simd cimport CM_SIMD_SCALAR, cm_simd_use, current
+from cmodel._simd cimport CM_SIMD_SCALAR, cm_simd_use_engine, current
 
 cdef extern from "cm_engine.h" nogil:
     ctypedef struct cm_finish:
@@ -100,7 +100,7 @@ cdef extern from "cm_pooling.h" nogil:
         size_t positions, size_t size, float alpha, float k, const float *x, float *y
     )
 
-cm_simd_use(current())
+cm_simd_use_engine(current())
 
 cdef enum:
     CM_MEMORY = 5

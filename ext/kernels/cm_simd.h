@@ -37,7 +37,7 @@ typedef struct {
                        int16_t *indices, float *errors, void *space);
     /* Codes a row of `item`-byte integers, or reads it; returns what is wrong, or NULL. */
     cm_context_code_row *context_encode_row, *context_decode_row;
-    const cm_engine *engine;
+    const cm_engine *engine; /* set by cm_simd_use_engine alone */
 } cm_kernels;
 
 extern cm_kernels cm_kernel;
@@ -52,5 +52,9 @@ cm_simd cm_simd_best(void);
 
 /* Fills cm_kernel; CM_ARGUMENT where the level is not available. */
 cm_status cm_simd_use(cm_simd level);
+
+/* The same with the engine's kernels: 400 KB, which a module that does not compute is not linked
+ * with. */
+cm_status cm_simd_use_engine(cm_simd level);
 
 #endif

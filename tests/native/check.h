@@ -65,6 +65,6 @@ static inline void *some_symbols(size_t count, unsigned item, size_t alphabet) {
 /* For tests of kernels with variants; needs cm_simd.h. */
 #define EACH_LEVEL(level)                                                              \
     for (int level = 0; level < CM_SIMD_LEVELS; level++)                               \
-        if (cm_simd_use((cm_simd)level) == CM_OK)
+        if (cm_simd_use_engine((cm_simd)level) == CM_OK)
 
 #endif

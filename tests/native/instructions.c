@@ -261,7 +261,7 @@ static void lloyd(void) {
 int main(void) {
     static const cm_simd levels[] = {CM_SIMD_SCALAR, CM_SIMD_AVX2};
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
-        if (cm_simd_use(levels[i]) != CM_OK) continue;
+        if (cm_simd_use_engine(levels[i]) != CM_OK) continue;
         level_name = cm_simd_name(levels[i]);
         state = 1; /* the same work at every level */
         huffman();
