@@ -42,8 +42,8 @@ installed() { # installed PYTHON: bytes of the package's own files, by its recor
 import importlib.metadata
 import sys
 
-files = importlib.metadata.files("cmodel-nn")
-size = sum(f.locate().stat().st_size for f in files if f.suffix != ".pyc")
+files = [f for f in importlib.metadata.files("cmodel-nn") if f.suffix != ".pyc"]
+size = sum(f.locate().stat().st_size for f in files)
 print(f"installed: {len(files)} files, {size} bytes")
 if size > int(sys.argv[1]):
     sys.exit(f"more than {sys.argv[1]} bytes")
