@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
 .PHONY: demo test test-all interop fuzz lint types check test-python test-native callgrind \
-	dist-check wheel-check bench bench-methods results results-retraining peers peers-compression proto viewer docs build clean
+	coverage dist-check wheel-check sbom bench bench-methods results results-retraining peers peers-compression proto viewer docs build clean
 
 # The package and everything the tests need, in a virtual environment of its own.
 $(STAMP): pyproject.toml setup.py $(wildcard ext/cmodel/*.pyx ext/cmodel/*.pxd ext/kernels/*)
@@ -76,6 +76,13 @@ test-python: $(STAMP)
 	@echo "== Python tests"
 	$(BIN)/python -m pytest
 
+# What the tests that need no data run through, as pages under build/coverage. For instance
+# make coverage TESTS=tests/unit/codecs
+coverage: $(STAMP)
+	@echo "== Coverage of Python, Cython and C"
+	$(PIP) install -e '.[coverage]'
+	sh tests/coverage.sh $(BIN)/python $(TESTS)
+
 # The package from the sdist is the same as from the tree, and works where it is installed.
 dist-check: $(STAMP)
 	@echo "== sdist -> wheel -> clean environment"
@@ -86,6 +93,11 @@ dist-check: $(STAMP)
 wheel-check:
 	@echo "== sdist -> wheel -> manylinux -> environment without a compiler"
 	ROOT='$(ROOT)' sh tests/wheel.sh $(PYTHON)
+
+# What the package needs to run, as CycloneDX.
+sbom:
+	@echo "== Software bill of materials: build/sbom.cdx.json"
+	sh tests/sbom.sh $(PYTHON)
 
 bench: $(STAMP)
 	@echo "== Benchmarks (ratios against a peer in the same run)"

@@ -32,7 +32,7 @@ build() { # build PYTHON SOURCE OUT
         { tail -40 "$out/build.log"; exit 1; }
     PATH="$tools/env/bin:$PATH"
     auditwheel show "$out"/built/*.whl
-    auditwheel repair --wheel-dir "$out" "$out"/built/*.whl
+    auditwheel repair --strip --wheel-dir "$out" "$out"/built/*.whl
     mv "$out"/built/*.tar.gz "$out"
     rm -rf "$tools" "$out/built"
 }
