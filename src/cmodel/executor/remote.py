@@ -128,7 +128,7 @@ class Dask(Executor):
 
     def files(self, paths: Sequence[Path]) -> list[list[Any]]:
         """Return size and hash of each file that is here."""
-        return [fingerprint(path.resolve()) for path in paths if path.exists()]
+        return [fingerprint(path.absolute()) for path in paths if path.exists()]
 
     def close(self) -> None:
         """Leave the scheduler; it and its workers stay."""
