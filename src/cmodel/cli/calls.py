@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +51,8 @@ def thawed(call: dict[str, Any]) -> argparse.Namespace:
 def files_of(call: dict[str, Any]) -> list[Path]:
     """Return the files and folders that a call reads."""
     return [Path(call[name]) for name in _READ if call.get(name) is not None]
+
+
+def key_of(token: str, call: dict[str, Any]) -> str:
+    """Return what pieces of one call have in common; token : of their executor."""
+    return json.dumps([token, call], sort_keys=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cmodel.cli.calls import files_of, frozen, thawed
+from cmodel.cli.calls import files_of, frozen, key_of, thawed
 from cmodel.cli.options import (
     add_data_options,
     add_executor_option,
@@ -82,7 +82,7 @@ def evaluate_by(
 
     call = frozen(args)
     threads = args.threads or executor.threads
-    subject = _SUBJECTS.get(executor.token, lambda: _Subject(args, threads, terminal))
+    subject = _SUBJECTS.get(key_of(executor.token, call), lambda: _Subject(args, threads, terminal))
     start = perf_counter()
     total = len(subject.indices)
     files = executor.files(files_of(call))
@@ -120,7 +120,7 @@ def evaluate_range(piece: dict[str, Any], tell: Callable[[int, int, str], None])
     from cmodel.evaluate import ranked
 
     subject = _SUBJECTS.get(
-        piece["token"],
+        key_of(piece["token"], piece["call"]),
         lambda: _Subject(thawed(piece["call"]), piece["threads"], Terminal(verbosity=-1)),
     )
     found = ranked(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cmodel.cli.calls import files_of, frozen, thawed
+from cmodel.cli.calls import files_of, frozen, key_of, thawed
 from cmodel.cli.options import (
     add_calibration_options,
     add_data_options,
@@ -89,11 +89,11 @@ def measure_by(
     """Measure what a call names, in order of the net; return it and the number of images."""
     from cmodel.compress import Sensitivity
 
+    call = frozen(args)
     steps = _steps_of(args)
     threads = args.threads or executor.threads
-    subject = _SUBJECTS.get(executor.token, lambda: _Subject(args, threads, terminal))
+    subject = _SUBJECTS.get(key_of(executor.token, call), lambda: _Subject(args, threads, terminal))
     layers = subject.judge.layers
-    call = frozen(args)
     files = executor.files(files_of(call))
     # What comes before a layer is run once for all steps of a piece; more workers than layers are
     # worth running it again.
@@ -135,7 +135,7 @@ def measure_layer(piece: dict[str, Any], tell: Callable[[int, int, str], None]) 
     The piece has: token (of the executor), call, threads, layer, first and last (of the steps).
     """
     subject = _SUBJECTS.get(
-        piece["token"],
+        key_of(piece["token"], piece["call"]),
         lambda: _Subject(thawed(piece["call"]), piece["threads"], Terminal(verbosity=-1)),
     )
     layer, steps = piece["layer"], subject.steps[piece["first"] : piece["last"]]

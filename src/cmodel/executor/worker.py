@@ -11,7 +11,7 @@ from typing import Any
 
 from cmodel._version import __version__
 from cmodel.errors import CmodelError, InputError, UnsupportedError, error_facts
-from cmodel.executor.base import Job, Piece, name_of
+from cmodel.executor.base import Answer, Job, Piece, Tell, name_of
 from cmodel.files import digest
 
 # Larger files are told apart by their size alone.
@@ -51,6 +51,11 @@ def find_job(name: str) -> Job:
         raise ValueError(f"`{name}` is no job")
     job: Job = getattr(import_module(module), function)
     return job
+
+
+def nothing(piece: Piece, tell: Tell) -> Answer:
+    """Do nothing: the job that shows what a piece costs by itself."""
+    return {}
 
 
 def fingerprint(path: Path) -> list[Any]:

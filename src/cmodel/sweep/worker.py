@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import platform
 import shutil
@@ -36,7 +37,7 @@ def measure_setting(task: dict[str, Any], tell: Tell) -> dict[str, Any]:
     seed, threads. The original is run once in a process, each setting in one of its own.
     """
     tell(0, 1, "")
-    key = f"{task['token']} {task['net']['name']}"
+    key = json.dumps([task[name] for name in ("token", "folder", "net", "seed", "threads")])
     baseline = _BASELINES.get(key, lambda: _Baseline(task))
     row: dict[str, Any] = {"versions": versions()}
     if baseline.error is not None:
