@@ -43,6 +43,14 @@ if "$python" -c 'import torch' 2>/dev/null; then
 else
     missing="$missing torch"
 fi
+echo "== Scale-out, with dask"
+"$python" -c 'import distributed' 2>/dev/null ||
+    "$python" -m pip --disable-pip-version-check --quiet install 'distributed>=2026.8' || true
+if "$python" -c 'import distributed' 2>/dev/null; then
+    "$python" -m pytest -q "$here/scaleout"
+else
+    missing="$missing distributed"
+fi
 echo "== Readers in C, JavaScript and Rust over all vectors"
 sh "$here/interop/run.sh" "$python"
 if [ -n "$fresh" ]; then

@@ -6,9 +6,9 @@ the command prints it (without the leading ``error:``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class CmodelError(Exception):
@@ -137,6 +137,12 @@ class MissingExtraError(UnsupportedError):
         )
 
 
+class ExecutorError(CmodelError):
+    """The workers that were to do the work cannot be reached, or were lost."""
+
+    name = "executor"
+
+
 class LimitError(CmodelError):
     """A resource limit would be exceeded."""
 
@@ -208,6 +214,35 @@ class LimitMemory(LimitError):
     """Decoding would take more memory than allowed."""
 
     name = "limit-memory"
+
+
+def error_facts(error: CmodelError) -> dict[str, Any]:
+    """Return an error as JSON data."""
+    return {
+        "name": error.name,
+        "message": error.message,
+        "where": error.where,
+        "notes": list(error.notes),
+        "hint": error.hint,
+    }
+
+
+def error_of(facts: Mapping[str, Any]) -> CmodelError:
+    """Return the error of `error_facts`; of a name that is not known here, a CmodelError."""
+    kinds = [CmodelError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    found = next((kind for kind in kinds if kind.name == facts["name"]), CmodelError)
+    error = found.__new__(found)
+    # Subclasses may word their message themselves.
+    CmodelError.__init__(
+        error,
+        facts["message"],
+        where=facts["where"],
+        notes=facts["notes"],
+        hint=facts["hint"],
+    )
+    return error
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

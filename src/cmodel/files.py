@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from cmodel.errors import CmodelError, OutputError
+from cmodel.errors import CmodelError, InputError, OutputError
 
 
 @contextmanager
@@ -90,6 +91,20 @@ def atomic_files(
                 file.replace(target / file.name)
     except OSError as error:
         raise OutputError(f"cannot write to `{target}`: {error.strerror or error}") from error
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex.
+
+    Raises
+    ------
+    InputError : it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot read it: {error.strerror}", where=str(path)) from error
 
 
 def _rename(error: CmodelError, temporary: Path, target: Path) -> None:

@@ -56,12 +56,12 @@ def test_a_bad_grid(run, grid, tmp_path):
 
 
 def test_an_interrupted_sweep_says_that_its_rows_are_there(run, grid, tmp_path, monkeypatch):
-    def measure(baseline, setting, seed, threads):
-        if setting.method != "linear8":
+    def measure(task, tell):
+        if task["recipe"]["step"][0]["method"] == "prune.obs":
             raise KeyboardInterrupt
-        return {"bytes": 10}
+        return {"versions": {}, "bytes": 10}
 
-    monkeypatch.setattr(running, "_measure", measure)
+    monkeypatch.setattr(running, "measure_setting", measure)
     out = tmp_path / "r.jsonl"
     result = run("sweep", grid, "-o", out)
     assert result.status == 130

@@ -72,7 +72,7 @@ def test_the_manual_page_is_set_without_warnings():
     assert done.returncode == 0
     assert done.stderr == ""
     text = re.sub(r"\x1b\[\d+m|.\x08", "", done.stdout)
-    assert "cmodel pack DEPLOY [WEIGHTS] -o OUT [options]" in text
+    assert "cmodel pack [DEPLOY] [WEIGHTS] -o OUT [options]" in text
     assert "--max-loss P" in text
 
 

@@ -89,19 +89,20 @@ def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse a call.
 
-    argparse gives an optional positional nothing once an option stands before it; LATE names the
-    one of a command that takes such words.
+    argparse gives optional positionals nothing once an option stands before them; LATE names those
+    of a command that take such words, in their order.
     """
     parser = build_parser()
     args, rest = parser.parse_known_args(argv)
-    late = getattr(command_module(args.command), "LATE", None)
-    if rest and late is not None and not any(word.startswith("-") for word in rest):
-        taken = getattr(args, late)
-        if isinstance(taken, list):
-            taken += rest
-            rest = []
-        elif taken is None:
-            setattr(args, late, rest.pop(0))
+    late = getattr(command_module(args.command), "LATE", ())
+    if not any(word.startswith("-") for word in rest):
+        for name in late:
+            taken = getattr(args, name)
+            if isinstance(taken, list):
+                taken += rest
+                rest = []
+            elif taken is None and rest:
+                setattr(args, name, rest.pop(0))
     if rest:
         raise UsageError(
             f"unrecognized arguments: {' '.join(rest)}",

@@ -19,6 +19,7 @@ PACKAGES = ("numpy", "scipy", "scikit-learn", "protobuf", "threadpoolctl", "rich
 # What each extra brings: (extra, importable module).
 EXTRAS = (
     ("completion", "shtab"),
+    ("dask", "distributed"),
     ("finetune", "torch"),
     ("hdf5", "h5py"),
     ("images", "PIL"),

@@ -30,7 +30,7 @@ EXAMPLES = """\
   cmodel infer deploy.prototxt --weights net.caffemodel \\
       --input data=x.npy --blobs all --out blobs/"""
 
-LATE = "inputs"
+LATE = ("inputs",)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

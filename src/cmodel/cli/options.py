@@ -199,6 +199,17 @@ def add_calibration_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_executor_option(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of where the work is done; `open_executor` takes its value."""
+    parser.add_argument(
+        "--executor",
+        default="local",
+        metavar="local|dask://HOST:PORT",
+        help="where the work is done: here, or on the workers of a dask scheduler (extra `dask`), "
+        "with --threads for each piece, 1 if not given (default: local)",
+    )
+
+
 def load_model(
     args: argparse.Namespace, terminal: Terminal, *, require_weights: bool = True
 ) -> Net:

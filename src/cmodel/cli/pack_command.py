@@ -11,6 +11,7 @@ from cmodel.cli.listing import layer_facts, layer_table, original_count
 from cmodel.cli.options import (
     add_calibration_options,
     add_data_options,
+    add_executor_option,
     add_state_options,
     add_transform_options,
     byte_size,
@@ -19,9 +20,10 @@ from cmodel.cli.options import (
     transform_of,
 )
 from cmodel.cli.pack_images import PackImages
+from cmodel.cli.pack_list import run_list
 from cmodel.cli.terminal import Terminal, bytes_text, table
 from cmodel.cli.training import add_training_options, aimed, training_of
-from cmodel.errors import CheckFailed, DataError, WeightsError
+from cmodel.errors import CheckFailed, DataError, UsageError, WeightsError
 from cmodel.files import refuse_existing
 
 if TYPE_CHECKING:
@@ -36,16 +38,27 @@ EXAMPLES = """\
   cmodel pack deploy.prototxt net.caffemodel -o net.cmodel --recipe my.toml \\
       --scale 0.00390625 --data t10k-images-idx3-ubyte.gz
   cmodel pack deploy.prototxt net.caffemodel -o net.cmodel --preset smallest --ratio 200 \\
-      --train train-images-idx3-ubyte.gz --scale 0.00390625 --data t10k-images-idx3-ubyte.gz"""
+      --train train-images-idx3-ubyte.gz --scale 0.00390625 --data t10k-images-idx3-ubyte.gz
+  cmodel pack --list models.txt -o packed --preset linear8 --executor dask://10.0.0.1:8786"""
 
-LATE = "weights"
+LATE = ("model", "weights")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("model", metavar="DEPLOY", help="a prototxt, or a .cmodel to pack again")
+    parser.add_argument(
+        "model", metavar="DEPLOY", nargs="?", help="a prototxt, or a .cmodel to pack again"
+    )
     parser.add_argument("weights", metavar="WEIGHTS", nargs="?", help="its caffemodel")
-    parser.add_argument("-o", "--output", metavar="OUT", required=True, help="file to write")
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", required=True, help="file to write; a folder with --list"
+    )
+    parser.add_argument(
+        "--list",
+        metavar="LIST",
+        help="pack many models alike: a text file, a line `DEPLOY WEIGHTS NAME` for each, paths "
+        "relative to it; the exit code is the highest of theirs",
+    )
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "--preset", metavar="P", help="a recipe by name (default: rdo with images, linear8 without)"
@@ -109,6 +122,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     cache.add_argument("--no-cache", action="store_true", help="keep none, and use none")
     add_training_options(parser)
+    add_executor_option(parser)
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
@@ -118,6 +132,12 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     from cmodel.compress import apply_recipe, automatic, resolve_recipe, search
     from cmodel.net import deployed
 
+    if args.list is not None:
+        return run_list(args, terminal)
+    if args.model is None:
+        raise UsageError("name a model DEPLOY, or many of them with --list")
+    if args.executor != "local":
+        raise UsageError("--executor goes with --list: one model is one piece of work")
     output = Path(args.output)
     if not args.dry_run:
         refuse_existing(output, args.force)

@@ -6,12 +6,14 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from cmodel.cli.options import add_executor_option
 from cmodel.cli.terminal import Terminal, bytes_text, table
 
 HELP = "measure a grid of methods, settings and nets"
 EXAMPLES = """\
   cmodel sweep grid.toml -o results.jsonl
-  cmodel sweep grid.toml -o results.jsonl --json    # the rows and each net's Pareto front"""
+  cmodel sweep grid.toml -o results.jsonl --json    # the rows and each net's Pareto front
+  cmodel sweep grid.toml -o results.jsonl --executor dask://10.0.0.1:8786"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,21 +26,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="file of JSON lines; what it holds already is not measured again",
     )
+    add_executor_option(parser)
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Measure, then show what is on each net's Pareto front."""
     from cmodel.cli import INTERRUPTED
+    from cmodel.executor import open_executor
     from cmodel.sweep import load_grid, pareto, sweep
 
     grid = load_grid(args.grid)
     try:
-        with terminal.progress("sweeping") as update:
+        with open_executor(args.executor) as executor, terminal.progress("sweeping") as update:
             rows = sweep(
                 grid,
                 args.output,
                 seed=args.seed,
                 threads=args.threads,
+                executor=executor,
                 on_progress=lambda event: update(event.done, event.total, event.what),
             )
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ from cmodel.compress.automatic import Parts, compress, default_recipe, parts_of
 from cmodel.compress.budget import search
 from cmodel.compress.cache import Cache
 from cmodel.compress.judge import Judge
-from cmodel.compress.layerwise import DEFAULT_STEPS, Sensitivity, sensitivity
+from cmodel.compress.layerwise import DEFAULT_STEPS, Layerwise, Sensitivity, sensitivity
 from cmodel.compress.mean_image import MeanChoice, choose_mean
 from cmodel.compress.pipeline import Progress, apply_recipe, check_finite
 from cmodel.compress.recipe import (
@@ -51,6 +51,7 @@ __all__ = [
     "Found",
     "Goal",
     "Judge",
+    "Layerwise",
     "Lesson",
     "MeanChoice",
     "Method",

@@ -79,43 +79,106 @@ def sensitivity(
     RecipeError : a wrong step, or one that does not go with a layer.
     DataError : the images do not fit.
     """
-    feed = _one(image_inputs(net), "input")
-    scores = output or _one(score_blobs(net), "output")
-    for step in steps:
-        if "select" in step:
-            raise RecipeError("a step that each layer gets has no `select`")
-        recipe_of({"step": [dict(step)]}, "sensitivity")
-    if len(images) == 0:
-        raise DataError("there are no images to run")
-    # Decoded once, so that what a step leaves alone is the same object afterwards.
-    held = replace(net, parameters=Parameters([(n, net.parameters[n]) for n in net.parameters]))
-    chosen = _layers(held, layers)
-    whole = walk_of(held)
+    judge = Layerwise(
+        net,
+        images,
+        labels,
+        steps=steps,
+        layers=layers,
+        calibration=calibration,
+        output=output,
+        batch=batch,
+        seed=seed,
+        threads=threads,
+    )
     results: list[Sensitivity] = []
+    total = len(judge.layers) * len(steps)
+    for number, key in enumerate(judge.layers):
 
-    def batches() -> Iterator[Array]:
-        return (images[first : first + batch] for first in range(0, len(images), batch))
+        def tell(done: int, step: Step, key: str = key, before: int = len(results)) -> None:
+            if on_progress is not None:
+                on_progress(before + done, total, f"{key}: {step['method']}")
 
-    tail = replace(tail_of(whole, held, scores), start=0)
-    (reference,) = run_tails(whole, [tail], feed, batches(), threads)
-    total = len(chosen) * len(steps)
-    for number, key in enumerate(chosen):
+        results += judge.measure(key, steps, tell)
+        if on_progress is not None:
+            on_progress(len(results), total, f"{number + 1} of {len(judge.layers)} layers")
+    return results
+
+
+class Layerwise:
+    """A net whose layers are compressed alone; parameters and errors as `sensitivity`.
+
+    layers : keys of those to compress, in order of the net.
+    """
+
+    def __init__(
+        self,
+        net: Net,
+        images: Array,
+        labels: NDArray[np.int64] | None = None,
+        *,
+        steps: Sequence[Step] = DEFAULT_STEPS,
+        layers: Iterable[str] | None = None,
+        calibration: NDArray[np.floating] | Iterable[Array] | None = None,
+        output: str | None = None,
+        batch: int = 100,
+        seed: int = 0,
+        threads: int | None = None,
+    ) -> None:
+        self._feed = _one(image_inputs(net), "input")
+        self._scores = output or _one(score_blobs(net), "output")
+        for step in steps:
+            if "select" in step:
+                raise RecipeError("a step that each layer gets has no `select`")
+            recipe_of({"step": [dict(step)]}, "sensitivity")
+        if len(images) == 0:
+            raise DataError("there are no images to run")
+        self._images, self._labels, self._batch = images, labels, batch
+        self._calibration, self._seed, self._threads = calibration, seed, threads
+        # Decoded once, so that what a step leaves alone is the same object afterwards.
+        held = Parameters([(n, net.parameters[n]) for n in net.parameters])
+        self._net = replace(net, parameters=held)
+        self.layers = _layers(self._net, layers)
+        self._walk = walk_of(self._net)
+        tail = replace(tail_of(self._walk, self._net, self._scores), start=0)
+        (self._reference,) = run_tails(self._walk, [tail], self._feed, self._batches(), threads)
+
+    def measure(
+        self,
+        key: str,
+        steps: Sequence[Step],
+        on_step: Callable[[int, Step], None] | None = None,
+    ) -> list[Sensitivity]:
+        """Compress one layer by each step, and run the net from it on.
+
+        on_step : called with the steps done and the one that comes next.
+        """
         packed: list[Net] = []
         for step in steps:
-            if on_progress is not None:
-                on_progress(len(results) + len(packed), total, f"{key}: {step['method']}")
+            if on_step is not None:
+                on_step(len(packed), step)
             recipe = recipe_of(
                 {"step": [{**step, "select": {"name": glob.escape(key)}}]}, "sensitivity"
             )
-            packed.append(apply_recipe(held, recipe, data=calibration, seed=seed, threads=threads))
-        runs = run_tails(
-            whole, [tail_of(whole, other, scores) for other in packed], feed, batches(), threads
-        )
-        for step, other, found in zip(steps, packed, runs, strict=True):
-            results.append(_result(held, other, key, step, compare(reference, found, labels)))
-            if on_progress is not None:
-                on_progress(len(results), total, f"{number + 1} of {len(chosen)} layers")
-    return results
+            packed.append(
+                apply_recipe(
+                    self._net,
+                    recipe,
+                    data=self._calibration,
+                    seed=self._seed,
+                    threads=self._threads,
+                )
+            )
+        tails = [tail_of(self._walk, other, self._scores) for other in packed]
+        runs = run_tails(self._walk, tails, self._feed, self._batches(), self._threads)
+        return [
+            _result(self._net, other, key, step, compare(self._reference, found, self._labels))
+            for step, other, found in zip(steps, packed, runs, strict=True)
+        ]
+
+    def _batches(self) -> Iterator[Array]:
+        starts = range(0, len(self._images), self._batch)
+        return (self._images[first : first + self._batch] for first in starts)
 
 
 def _result(net: Net, other: Net, key: str, step: Step, comparison: Comparison) -> Sensitivity:

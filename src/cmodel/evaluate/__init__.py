@@ -1,6 +1,14 @@
 """Judging a net on data: accuracy, the answers for single images, comparison with the original."""
 
-from cmodel.evaluate.accuracy import Evaluation, Progress, evaluate
+from cmodel.evaluate.accuracy import (
+    Evaluation,
+    Progress,
+    Ranked,
+    evaluate,
+    evaluation_of,
+    judged_images,
+    ranked,
+)
 from cmodel.evaluate.comparison import Comparison, compare, divergences, paired_interval
 from cmodel.evaluate.difference import (
     THRESHOLD,
@@ -22,13 +30,17 @@ __all__ = [
     "ParameterDifference",
     "Prediction",
     "Progress",
+    "Ranked",
     "Runner",
     "compare",
     "difference",
     "divergences",
     "evaluate",
+    "evaluation_of",
+    "judged_images",
     "moderate_batch",
     "outputs",
     "paired_interval",
     "predict",
+    "ranked",
 ]

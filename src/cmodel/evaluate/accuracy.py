@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -71,6 +71,31 @@ def evaluate(
     ------
     DataError : no labels, a label that is not a class of the net, or images that do not fit it.
     """
+    start = perf_counter()
+    chosen = judged_images(source, indices=indices, limit=limit, seed=seed)
+    found = ranked(
+        engine,
+        source,
+        transform,
+        chosen,
+        input_blob=input_blob,
+        output_blob=output_blob,
+        input_shape=input_shape,
+        batch=batch,
+        threads=threads,
+        on_progress=on_progress,
+    )
+    return evaluation_of([found], chosen, perf_counter() - start)
+
+
+def judged_images(
+    source: Source,
+    *,
+    indices: IntArray | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+) -> IntArray:
+    """Return the images that accuracy is measured on; parameters and errors as `evaluate`."""
     labels = source.labels
     if labels is None:
         raise DataError(
@@ -83,37 +108,80 @@ def evaluate(
         indices = np.arange(len(source), dtype=np.int64)
     if limit is not None:
         indices = indices[sample(labels[indices], limit, seed)]
-    total = len(indices)
-    if total == 0:
+    if len(indices) == 0:
         raise DataError("there are no images to evaluate", where=str(source.path))
+    return indices
 
-    start = perf_counter()
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """Where the right class stands in the scores of a range of images.
+
+    ranks : int64 (N,), from 1 on, of the function `ranks`. classes : their number.
+    engine_seconds : running the net.
+    """
+
+    ranks: IntArray
+    classes: int
+    engine_seconds: float
+
+
+def ranked(
+    engine: Runner,
+    source: Source,
+    transform: InputTransform,
+    indices: IntArray,
+    *,
+    input_blob: str,
+    output_blob: str,
+    first: int = 0,
+    last: int | None = None,
+    input_shape: Shape | None = None,
+    batch: int = 64,
+    threads: int = 1,
+    on_progress: Progress | None = None,
+) -> Ranked:
+    """Run the images `indices[first:last]` of all that are judged; errors as `evaluate`.
+
+    Where ranges begin at whole batches, every image is in the batch that it would be in without
+    ranges, and its scores are the same.
+    """
+    labels = source.labels
+    if labels is None:
+        raise DataError("the images have no labels", where=str(source.path))
+    part = indices[first:last]
     engine_seconds = 0.0
     done = 0
     classes = 0
     # Entries that score at least as high as the label's, itself included.
-    found = np.empty(total, dtype=np.int64)
-    for x, _ in batches(source, indices, transform, input_shape, batch, threads=threads):
+    found = np.empty(len(part), dtype=np.int64)
+    for x, _ in batches(source, part, transform, input_shape, batch, threads=threads):
         before = perf_counter()
         scores = scores_of(engine, input_blob, output_blob, x)
         engine_seconds += perf_counter() - before
         if not classes:
             classes = scores.shape[1]
             _check_labels(source, labels, indices, classes)
-        truth = labels[indices[done : done + len(x)]]
-        found[done : done + len(x)] = ranks(scores, truth)
+        found[done : done + len(x)] = ranks(scores, labels[part[done : done + len(x)]])
         done += len(x)
         if on_progress is not None:
-            on_progress(done, total)
+            on_progress(done, len(part))
+    return Ranked(found, classes, engine_seconds)
+
+
+def evaluation_of(parts: Sequence[Ranked], indices: IntArray, seconds: float) -> Evaluation:
+    """Put ranges together, in their order, that took so many seconds of wall time."""
+    found = np.concatenate([part.ranks for part in parts])
+    classes = parts[0].classes
     correct = found <= 1
     correct5 = found <= TOP if classes >= TOP else None
     return Evaluation(
         top1=_percent(correct),
         top5=None if correct5 is None else _percent(correct5),
-        images=total,
+        images=len(found),
         classes=classes,
-        seconds=perf_counter() - start,
-        engine_seconds=engine_seconds,
+        seconds=seconds,
+        engine_seconds=sum(part.engine_seconds for part in parts),
         indices=indices,
         correct=correct,
         correct5=correct5,

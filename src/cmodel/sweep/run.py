@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import signal
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import scipy
-
-import cmodel
-from cmodel._version import __version__
-from cmodel.engine import Engine
-from cmodel.errors import CmodelError, InputError, OutputError
-from cmodel.evaluate import outputs
+from cmodel.errors import InputError, OutputError
+from cmodel.executor import Executor, Local
 from cmodel.sweep.grid import Grid, NetSpec, Setting
-from cmodel.sweep.subject import Subject, identity
-from cmodel.sweep.worker import IMAGES, REFERENCE, error_facts
+from cmodel.sweep.subject import files_of, identity
+from cmodel.sweep.worker import measure_setting, versions
 
 SCHEMA = "cmodel.sweep/1"
-# The images of a net are kept prepared where they take no more.
-MAX_HELD = 1 << 30
 _HEAD = json.dumps({"schema": SCHEMA})[:-1]
 # What a row says of a setting that was measured, in this order; null where it was not.
 MEASURED = (
@@ -72,46 +59,57 @@ def sweep(
     *,
     seed: int = 0,
     threads: int | None = None,
+    executor: Executor | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Measure what is not in the file yet; return the rows of the grid, in its order.
 
-    Each row is on the disk before the next setting starts. A setting that fails is a row with its
-    error. Rows of other grids stay in the file.
+    Each row is on the disk as soon as it is measured. A setting that fails is a row with its error.
+    Rows of other grids stay in the file.
+
+    Parameters
+    ----------
+    threads : of each setting; default all cores here, 1 on workers.
+    executor : where settings are measured; default one after the other, here.
 
     Raises
     ------
     InputError : a file of a net cannot be read, or `output` is no file of a sweep.
     OutputError : it cannot be written.
+    ExecutorError : workers were lost; the rows so far are there, the same call goes on.
     """
+    if executor is None:
+        with Local() as here:
+            return sweep(
+                grid, output, seed=seed, threads=threads, executor=here, on_progress=on_progress
+            )
     path = Path(output)
     there = {key_of(row): row for row in _recover(path)}
     pairs = grid.pairs()
     identities = {spec.name: identity(grid.folder, spec) for spec in grid.nets}
-    tell = on_progress or (lambda event: None)
-    rows: list[dict[str, Any]] = []
-    try:
-        with path.open("ab") as file, tempfile.TemporaryDirectory(prefix="cmodel-sweep-") as name:
-            baseline: _Baseline | None = None
-            for done, (spec, setting) in enumerate(pairs):
-                head = _head(identities[spec.name], setting, seed)
-                row = there.get(key_of(head))
-                if row is None:
-                    what = f"{spec.name}: {setting.label}"
-                    tell(Progress(done, len(pairs), what))
-                    if baseline is None or baseline.spec is not spec:
-                        baseline = _Baseline(grid.folder, spec, seed, Path(name))
-                    measured = baseline.error or _measure(baseline, setting, seed, threads)
-                    row = {**head, **{key: measured.get(key) for key in MEASURED}}
-                    file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
-                    file.flush()
-                    os.fsync(file.fileno())
-                    there[key_of(row)] = row
-                rows.append(row)
-                tell(Progress(done + 1, len(pairs), f"{spec.name}: {setting.label}", row))
-    except OSError as error:
-        raise OutputError(f"cannot write `{path}`: {error.strerror or error}") from error
-    return rows
+    heads = [_head(identities[spec.name], setting, seed) for spec, setting in pairs]
+    rows = [there.get(key_of(head)) for head in heads]
+    missing = [number for number, row in enumerate(rows) if row is None]
+    tasks = _tasks(grid, [pairs[number] for number in missing], seed, threads, executor)
+    done, total = len(pairs) - len(missing), len(pairs)
+
+    def tell(number: int, row: Mapping[str, Any] | None = None) -> None:
+        if on_progress is not None:
+            spec, setting = pairs[number]
+            on_progress(Progress(done, total, f"{spec.name}: {setting.label}", row))
+
+    _append(path, b"")
+    for piece, measured in executor.arrivals(
+        measure_setting, tasks, lambda piece, *_: tell(missing[piece])
+    ):
+        number = missing[piece]
+        head = heads[number] | {"versions": measured["versions"]}
+        row = {**head, **{key: measured.get(key) for key in MEASURED}}
+        _append(path, json.dumps(row, allow_nan=False).encode() + b"\n")
+        rows[number] = row
+        done += 1
+        tell(number, row)
+    return [row for row in rows if row is not None]
 
 
 def read_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -131,37 +129,6 @@ def key_of(row: Mapping[str, Any]) -> str:
     return json.dumps(facts, sort_keys=True)
 
 
-class _Baseline:
-    """The original's scores and prepared images, in files; or the error that stands in their way.
-
-    The folder holds those of one net at a time.
-    """
-
-    def __init__(self, folder: Path, spec: NetSpec, seed: int, work: Path) -> None:
-        self.folder, self.spec, self.work = folder, spec, work
-        self.error: dict[str, Any] | None = None
-        for name in (REFERENCE, IMAGES):
-            (work / name).unlink(missing_ok=True)
-        try:
-            subject = Subject(folder, spec, seed)
-            if subject.inputs is None:
-                return
-            images = subject.inputs.held(MAX_HELD)
-            scores = outputs(
-                Engine(subject.net),
-                images,
-                input_blob=subject.input_blob,
-                output_blob=subject.output_blob,
-                batch=subject.batch,
-            )
-        except CmodelError as error:
-            self.error = {"error": error_facts(error)}
-            return
-        np.save(work / REFERENCE, scores)
-        if isinstance(images, np.ndarray):
-            np.save(work / IMAGES, images)
-
-
 def _head(identity: Mapping[str, Any], setting: Setting, seed: int) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
@@ -170,51 +137,41 @@ def _head(identity: Mapping[str, Any], setting: Setting, seed: int) -> dict[str,
         "label": setting.label,
         "recipe": setting.recipe,
         "seed": seed,
-        "versions": {
-            "cmodel": __version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "scipy": scipy.__version__,
-        },
+        "versions": versions(),
     }
 
 
-def _measure(
-    baseline: _Baseline, setting: Setting, seed: int, threads: int | None
-) -> dict[str, Any]:
-    task, row = baseline.work / "task.json", baseline.work / "row.json"
-    row.unlink(missing_ok=True)
-    data = {
-        "folder": str(baseline.folder.resolve()),
-        "net": asdict(baseline.spec),
-        "recipe": setting.recipe,
-        "seed": seed,
-        "threads": threads,
-        "work": str(baseline.work),
-        "row": str(row),
-    }
-    task.write_text(json.dumps(data), "utf-8")
-    # The process finds this very package, wherever it was imported from.
-    source = str(Path(cmodel.__file__).resolve().parent.parent)
-    paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
-    ended = subprocess.run(
-        [sys.executable, "-m", "cmodel.sweep.worker", str(task)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-    )
-    if ended.returncode == 0 and row.exists():
-        found: dict[str, Any] = json.loads(row.read_text("utf-8"))
-        return found
-    if ended.returncode == -signal.SIGINT:
-        raise KeyboardInterrupt
-    lines = ended.stderr.decode(errors="replace").strip().splitlines()
-    message = f"the process ended with the status {ended.returncode}"
-    if ended.returncode < 0:
-        message = f"the process was ended by the signal {-ended.returncode}"
-    error = {"name": "crash", "message": message, "where": None, "notes": lines[-3:], "hint": None}
-    return {"error": error}
+def _tasks(
+    grid: Grid,
+    pairs: Sequence[tuple[NetSpec, Setting]],
+    seed: int,
+    threads: int | None,
+    executor: Executor,
+) -> list[dict[str, Any]]:
+    files = {spec.name: executor.files(files_of(grid.folder, spec)) for spec, _ in pairs}
+    return [
+        {
+            "token": executor.token,
+            "files": files[spec.name],
+            "folder": str(grid.folder.resolve()),
+            "net": asdict(spec),
+            "recipe": setting.recipe,
+            "seed": seed,
+            "threads": threads or executor.threads,
+        }
+        for spec, setting in pairs
+    ]
+
+
+def _append(path: Path, line: bytes) -> None:
+    """Write a line to the end of the file, onto the disk."""
+    try:
+        with path.open("ab") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OutputError(f"cannot write `{path}`: {error.strerror or error}") from error
 
 
 def _recover(path: Path) -> list[dict[str, Any]]:

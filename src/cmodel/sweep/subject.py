@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ from cmodel.data import (
     transform_from_layer,
     transform_from_options,
 )
-from cmodel.errors import DataError, InputError, UsageError, WeightsError
+from cmodel.errors import DataError, UsageError, WeightsError
 from cmodel.evaluate import moderate_batch
+from cmodel.files import digest
 from cmodel.net import INPUT_TYPES, InputTransform, Net, image_inputs, score_blobs
 from cmodel.sweep.grid import NetSpec
 
@@ -129,22 +129,24 @@ def identity(folder: Path, spec: NetSpec) -> dict[str, Any]:
     return {
         "net": spec.name,
         "trained": spec.trained,
-        "prototxt_sha256": _sha256(folder / spec.prototxt),
-        "weights_sha256": None if spec.weights is None else _sha256(folder / spec.weights),
+        "prototxt_sha256": digest(folder / spec.prototxt),
+        "weights_sha256": None if spec.weights is None else digest(folder / spec.weights),
         "judged": data,
     }
 
 
+def files_of(folder: Path, spec: NetSpec) -> list[Path]:
+    """Return every file that a net of a grid and its images are read from."""
+    stated = dict(spec.transform)
+    names = [spec.prototxt, spec.weights, spec.data, spec.labels]
+    names += [stated.get("mean_file"), stated.get("transform_from")]
+    if spec.calibration is not None:
+        names.append(spec.calibration.data)
+    return [folder / name for name in names if name is not None]
+
+
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"cannot read it: {error.strerror}", where=str(path)) from error
 
 
 def _one(names: list[str], what: str) -> str:

@@ -9,8 +9,10 @@ from tests.nets import toy_net
 import cmodel
 from cmodel.caffe import print_prototxt, write_caffemodel
 from cmodel.errors import InputError, OutputError
+from cmodel.executor import child
 from cmodel.sweep import SCHEMA, key_of, load_grid, read_rows, sweep
 from cmodel.sweep import run as running
+from cmodel.sweep.worker import versions
 
 GRID = """
 [[net]]
@@ -48,11 +50,12 @@ def measured(monkeypatch):
     """Replace the process of a setting by a count of the calls."""
     calls = []
 
-    def measure(baseline, setting, seed, threads):
-        calls.append(setting.label)
-        return {"bytes": 10, "loss": 0.5, "kl": 0.25}
+    def measure(task, tell):
+        tell(0, 1, "")
+        calls.append(task["recipe"]["step"][0]["k"])
+        return {"versions": versions(), "bytes": 10, "loss": 0.5, "kl": 0.25}
 
-    monkeypatch.setattr(running, "_measure", measure)
+    monkeypatch.setattr(running, "measure_setting", measure)
     return calls
 
 
@@ -123,14 +126,13 @@ def test_a_net_that_fails_is_a_row_for_each_setting(make, tmp_path):
 
 
 def test_a_process_that_dies_is_a_row(make, tmp_path, monkeypatch):
-    def killed(command, **options):
-        class Ended:
-            returncode, stderr = -signal.SIGKILL, b"first\nlast"
+    def killed(folder):
+        (folder / "stderr").write_text("first\nlast")
+        return -signal.SIGKILL
 
-        return Ended()
-
-    monkeypatch.setattr(running.subprocess, "run", killed)
+    monkeypatch.setattr(child, "_run", killed)
     rows = sweep(make(k="4"), tmp_path / "r.jsonl")
+    assert rows[0]["error"]["name"] == "crash"
     assert rows[0]["error"]["message"] == "the process was ended by the signal 9"
     assert rows[0]["error"]["notes"] == ["first", "last"]
 
@@ -144,7 +146,7 @@ def test_what_is_there_is_not_measured_again(make, tmp_path, measured):
     assert len(measured) == 2
     assert out.read_bytes() == before
     grown = sweep(make(k="[2, 3, 4]"), out)
-    assert measured[2:] == ["quantize.kmeans k=3"]
+    assert measured[2:] == [3]
     assert [row["label"][-1] for row in grown] == ["2", "3", "4"]
     sweep(make(), out, seed=1)
     sweep(make(data='data = "toy.npz"\nlimit = 5'), out)
@@ -172,20 +174,20 @@ def test_a_torn_line_is_done_again(make, tmp_path, measured, cut):
 
 
 def test_a_sweep_that_is_interrupted_goes_on(make, tmp_path, monkeypatch, measured):
-    out, count = tmp_path / "r.jsonl", running._measure
+    out, count = tmp_path / "r.jsonl", running.measure_setting
 
-    def interrupted(baseline, setting, seed, threads):
-        if setting.label.endswith("k=3"):
+    def interrupted(task, tell):
+        if task["recipe"]["step"][0]["k"] == 3:
             raise KeyboardInterrupt
-        return count(baseline, setting, seed, threads)
+        return count(task, tell)
 
-    monkeypatch.setattr(running, "_measure", interrupted)
+    monkeypatch.setattr(running, "measure_setting", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sweep(make(k="[2, 3, 4]"), out)
     assert len(read_rows(out)) == 1
-    monkeypatch.setattr(running, "_measure", count)
+    monkeypatch.setattr(running, "measure_setting", count)
     assert len(sweep(make(k="[2, 3, 4]"), out)) == 3
-    assert [label[-1] for label in measured] == ["2", "3", "4"]
+    assert measured == [2, 3, 4]
 
 
 @pytest.mark.parametrize(
