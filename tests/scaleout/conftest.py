@@ -36,8 +36,9 @@ def pytest_collection_modifyitems(items):
 class Cluster:
     """A scheduler, its workers by their addresses, and a client that watches them."""
 
-    def __init__(self, folder: Path, workers: int, allowed_failures: int = 3):
+    def __init__(self, folder, workers, allowed_failures=3, options=(), worker_options=()):
         self.folder = folder
+        self.worker_options = worker_options
         self.processes = []
         self.workers = {}
         self.environment = {
@@ -48,13 +49,13 @@ class Cluster:
             "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(allowed_failures),
         }
         facts = folder / "scheduler.json"
-        self.start(SCHEDULER, "--port", "0", "--scheduler-file", facts)
+        self.start(SCHEDULER, "--port", "0", "--scheduler-file", facts, *options)
         until(facts.exists, "the scheduler does not start")
         from distributed import Client
 
         self.client = Client(scheduler_file=str(facts), timeout=PATIENCE, set_as_default=False)
         self.address = self.client.scheduler.address
-        self.url = self.address.replace("tcp", "dask")
+        self.url = f"dask://{self.address.partition('://')[2]}"
         for _ in range(workers):
             self.add_worker(wait=False)
         self.settle()
@@ -75,7 +76,7 @@ class Cluster:
         return process
 
     def add_worker(self, program=WORKER, wait=True):
-        options = ["--no-nanny", "--nthreads", 1, "--memory-limit", 0]
+        options = ["--no-nanny", "--nthreads", 1, "--memory-limit", 0, *self.worker_options]
         name = f"w{len(self.processes)}"
         self.workers[name] = self.start(program, self.address, *options, "--name", name)
         if wait:

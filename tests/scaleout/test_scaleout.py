@@ -1,6 +1,8 @@
 """Work on dask: the same results as here, whatever happens to a worker, and clear errors."""
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -210,3 +212,25 @@ def test_a_scheduler_that_goes(few, files, tmp_path):
     ):
         sweep(grid, out, executor=executor, on_progress=kill)
     assert len(read_rows(out)) >= 1
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_tls_is_used_where_dask_is_set_up_for_it(run, few, files, tmp_path):
+    import dask
+
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-days", "2"]
+    made += ["-subj", "/CN=127.0.0.1", "-keyout", key, "-out", certificate]
+    subprocess.run(made, check=True, capture_output=True)
+    names = {"ca-file": certificate, "client.cert": certificate, "client.key": key}
+    options = [f"--tls-{name}" for name in ("ca-file", "cert", "key")]
+    words = [w for pair in zip(options, (certificate, certificate, key), strict=True) for w in pair]
+    with dask.config.set({f"distributed.comm.tls.{name}": str(at) for name, at in names.items()}):
+        cluster = few(1, options=("--protocol", "tls", *words), worker_options=words)
+        assert cluster.address.startswith("tls://")
+        status, _, err = run(*evaluation(files), "--executor", cluster.url)
+    assert (status, err) == (0, "")
+    with dask.config.set({"distributed.comm.timeouts.connect": "2s"}):
+        status, _, err = run(*evaluation(files), "--executor", cluster.url)
+    assert status == 3
+    assert "cannot reach the scheduler" in err

@@ -35,6 +35,7 @@ class Dask(Executor):
 
     def __init__(self, host: str, port: int) -> None:
         super().__init__()
+        self._runs = 0
         try:
             import dask
             import distributed
@@ -77,7 +78,8 @@ class Dask(Executor):
         if not pieces:
             return
         # All of one group: the scheduler then hands them out in their order.
-        keys = [(f"cmodel-{self.token}-{id(pieces)}", number) for number in range(len(pieces))]
+        self._runs += 1
+        keys = [(f"cmodel-{self.token}-{self._runs}", number) for number in range(len(pieces))]
         futures = self._client.map(
             _doer(), [request(job, piece) for piece in pieces], key=keys, pure=False
         )
