@@ -311,8 +311,9 @@ cdef class Program:
 
 
 cdef class Convolution(Layer):
-    """A convolution of fixed shapes: the plain sum, or Winograd's filtering by tiles of so many rows.
+    """A convolution of fixed shapes: the plain sum, or Winograd's filtering.
 
+    winograd : rows and columns of the tiles, 6 or 4; 0: the plain sum.
     The weights are as `pack`, or `pack_winograd`, returns them.
     """
 

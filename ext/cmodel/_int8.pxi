@@ -45,7 +45,7 @@ cdef extern from "cm_int8.h" nogil:
     )
 
 cdef enum:
-    # An extra costs about as much as adding sums of 8 weights instead of 16 does in so many weights.
+    # An extra costs about as much as sums of 8 instead of 16 do in so many weights.
     MOST_EXTRAS = 200
 
 INT8_LEVELS = CM_INT8_LEVELS

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cmodel.blas import limit_threads
-from cmodel.engine.executor import Engine
+from cmodel.engine.engine import Engine
 from cmodel.net import Layer, Net, Shapes, infer_shapes, unfolded
 
 if TYPE_CHECKING:
