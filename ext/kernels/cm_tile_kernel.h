@@ -30,6 +30,18 @@ INLINE TARGET void tile_of(const unsigned rows, const unsigned vectors, size_t k
                 sum[r][v] = fma_(row, columns[v], sum[r][v]);
         }
     }
+    /* What nearly all layers have, without a question for each vector. */
+    if (finish && !accumulate && finish->bias && !finish->scale && !finish->residual &&
+        (!finish->rectify || finish->slope == 0)) {
+        V floor = fill(finish->rectify ? 0 : -INFINITY);
+        UNROLL for (unsigned r = 0; r < rows; r++) {
+            V bias = fill(finish->bias[r]);
+            UNROLL for (unsigned v = 0; v < vectors; v++)
+                store(c + (ptrdiff_t)r * step + (ptrdiff_t)(v * LANES),
+                      larger(floor, add(sum[r][v], bias)));
+        }
+        return;
+    }
     UNROLL for (unsigned r = 0; r < rows; r++)
         UNROLL for (unsigned v = 0; v < vectors; v++) {
             ptrdiff_t at = (ptrdiff_t)r * step + (ptrdiff_t)(v * LANES);
