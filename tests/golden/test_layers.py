@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from cmodel.caffe import load_net
+from cmodel.compress import compress, parse_recipe
 from cmodel.engine import Engine
+from cmodel.net import unfolded
 
 HERE = Path(__file__).parent
 LAYERS = HERE / "layers" / "layers.zip"
@@ -59,7 +61,11 @@ def agree(name, found, expected, tolerance):
 FAST = 1e-4
 
 
-def run_packed(archive, case, folder, threads, math="exact"):
+# What 8-bit integers may differ by: the norm of the difference, relative to that of the blob.
+INT8 = 0.03
+
+
+def run_packed(archive, case, folder, threads, math="exact", change=None):
     """Return what the engine gives and what Caffe gave."""
     with zipfile.ZipFile(archive) as cases:
         for file in ("deploy.prototxt", "weights.caffemodel"):
@@ -78,6 +84,8 @@ def run_packed(archive, case, folder, threads, math="exact"):
         weights if weights.exists() else None,
         require_weights=False,
     )
+    if change is not None:
+        net = change(net, feed)
     return Engine(net, threads, math).run(feed, blobs="all"), expected
 
 
@@ -102,6 +110,29 @@ def test_fast_net(case, tmp_path):
     found, expected = run_packed(NETS, case, tmp_path, 2, "fast")
     for blob, values in expected.items():
         agree(blob, found[blob], values, FAST)
+
+
+def calibrated(net, feed):
+    """Return the net with 8-bit weights, and ranges from the run of what is fed."""
+    recipe = '[[step]]\nmethod = "quantize.linear"\nselect.type = ["Convolution", "InnerProduct"]\n'
+    net = compress(net, parse_recipe(recipe, "recipe"))
+    walk = unfolded(net)
+    blobs = Engine(walk, 1).run(feed, blobs="all")
+    for layer in net.layers:
+        if layer.type in ("Convolution", "InnerProduct"):
+            values = [blobs[name] for name in walk.layer(layer.key).bottoms]
+            low, high = (end([end(x) for x in values]) for end in (np.min, np.max))
+            layer.range = min(float(low), 0.0), max(float(high), 0.0)
+    return net
+
+
+@pytest.mark.parametrize("case", names(NETS))
+def test_int8_net(case, tmp_path):
+    found, expected = run_packed(NETS, case, tmp_path, 2, "int8", calibrated)
+    # Blobs of whole numbers jump.
+    for blob in expected.keys() - {"seg", "thr"}:
+        error = np.linalg.norm(found[blob] - expected[blob]) / np.linalg.norm(expected[blob])
+        assert error <= INT8, f"{blob}: {error:.2g}"
 
 
 def run_folder(folder, weights, math="exact"):
