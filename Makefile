@@ -79,7 +79,7 @@ test-python: $(STAMP)
 # What the tests that need no data run through, as pages under build/coverage. For instance
 # make coverage TESTS=tests/unit/codecs
 coverage: $(STAMP)
-	@echo "== Coverage of Python, Cython and C"
+	@echo "== Coverage of Python and C"
 	$(PIP) install -e '.[coverage]'
 	sh tests/coverage.sh $(BIN)/python $(TESTS)
 

@@ -1,8 +1,8 @@
 """Build of the compiled side; everything else is declared in pyproject.toml.
 
 Environment: CMODEL_DEBUG=1 builds with bounds checks and without optimisation;
-CMODEL_OPENMP=0 builds without OpenMP (one thread); CMODEL_COVERAGE=1 counts lines for gcov
-(`make coverage`), those of the Cython sources too.
+CMODEL_OPENMP=0 builds without OpenMP (one thread); CMODEL_COVERAGE=1 counts the lines of the
+kernels for gcov (`make coverage`).
 
 The kernels use what GCC and Clang have beyond C11 (target attributes, vector extensions), which
 Microsoft's compiler has not: on Windows they are built by MinGW-w64.
@@ -29,7 +29,7 @@ common = ["-std=c11", "-ffp-contract=off", "-fvisibility=hidden", *openmp, *thre
 # The counters have to bear several threads.
 counting = ["--coverage", "-fprofile-update=atomic"] if COVERAGE else []
 SLOW = DEBUG or COVERAGE
-wrapper_flags = [*common, *counting, *(["-O0", "-g"] if SLOW else ["-O2", "-g0"])]
+wrapper_flags = [*common, *(["-O0", "-g"] if SLOW else ["-O2", "-g0"])]
 kernel_flags = [*common, *counting, *(["-O1", "-g"] if SLOW else ["-O3", "-g0"])]
 kernel_flags += ["-Wall", "-Wextra"]
 
@@ -74,7 +74,6 @@ setup(
         [*modules, extension(SHARED, "ext/cmodel/_cyutility.c")],
         include_path=["ext"],
         shared_utility_qualified_name=SHARED,
-        emit_linenums=COVERAGE,
         compiler_directives={
             "language_level": 3,
             "wraparound": False,

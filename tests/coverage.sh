@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the tests run through, of Python, Cython and C: coverage.sh PYTHON [PYTEST ARGUMENT...]
+# What the tests run through, of Python and C: coverage.sh PYTHON [PYTEST ARGUMENT...]
 #
 # In a copy of the tree under build/coverage, whose compiled side counts its lines (CMODEL_COVERAGE);
 # the tests that need data are left out. Pages: build/coverage/python, build/coverage/c.
@@ -25,8 +25,8 @@ echo "-- C tests of the kernels"
 make -s -C tests/native coverage
 echo "-- Python: the modules with the most lines that no test reaches"
 "$python" -m coverage report --sort=-miss | { head -22; tail -1; }
-echo "-- Cython and C"
+echo "-- C kernels"
 mkdir -p "$out/c"
-"$python" -m gcovr --root "$tree" --filter ext/ --exclude '.*_cyutility' \
-    --gcov-ignore-parse-errors=all --gcov-ignore-errors=all --merge-mode-functions=separate \
-    --html-nested "$out/c/index.html" --json-summary "$out/c.json" --txt - "$tree"
+"$python" -m gcovr --root "$tree" --filter ext/kernels/ --gcov-ignore-parse-errors=all \
+    --gcov-ignore-errors=all --merge-mode-functions=separate \
+    --html-nested "$out/c/index.html" --json-summary "$out/c.json" --txt - "$tree" | cut -c1-60
