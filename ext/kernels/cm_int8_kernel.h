@@ -102,13 +102,18 @@ INLINE TARGET void add_quads(const unsigned count, const unsigned vectors, const
     UNROLL for (unsigned v = 0; v < vectors; v++) sums[v] = plus(sums[v], widened(part[v]));
 }
 
+/* Rows of a panel that are multiplied at a time. */
+#define INT8_ROWS 7
+
+/* Some rows of a panel of `all`, from `first` on. */
 INLINE TARGET void int8_sums_of(const unsigned rows, const unsigned vectors, const int deep,
-                                size_t steps, const int8_t *a, const uint32_t *b,
-                                NAME(int8_sums) sums) {
-    W sum[TILE_ROWS][2];
+                                unsigned first, unsigned all, size_t steps, const int8_t *a,
+                                const uint32_t *b, NAME(int8_sums) sums) {
+    W sum[INT8_ROWS][2];
     UNROLL for (unsigned r = 0; r < rows; r++)
         UNROLL for (unsigned v = 0; v < vectors; v++) sum[r][v] = fill_word(0);
-    for (; steps >= 4; steps -= 4, a += 16 * rows, b += 4 * TILE_COLUMNS)
+    a += 16 * (size_t)first;
+    for (; steps >= 4; steps -= 4, a += 16 * (size_t)all, b += 4 * TILE_COLUMNS)
         UNROLL for (unsigned r = 0; r < rows; r++) {
             if (deep) {
                 add_quads(4, vectors, a + 16 * r, b, sum[r]);
@@ -117,39 +122,35 @@ INLINE TARGET void int8_sums_of(const unsigned rows, const unsigned vectors, con
                 add_quads(2, vectors, a + 16 * r + 8, b + 2 * TILE_COLUMNS, sum[r]);
             }
         }
+    a -= 8 * (size_t)first;
     if (steps)
         UNROLL for (unsigned r = 0; r < rows; r++) add_quads(2, vectors, a + 8 * r, b, sum[r]);
     UNROLL for (unsigned r = 0; r < rows; r++)
-        UNROLL for (unsigned v = 0; v < vectors; v++) put_words(sums[r] + v * LANES, sum[r][v]);
+        UNROLL for (unsigned v = 0; v < vectors; v++) put_words(sums[first + r] + v * LANES, sum[r][v]);
 }
 
-#define INT8_CASE(r)                                                       \
-    case r:                                                                \
-        if (vectors == 1) int8_sums_of(r, 1, 0, steps, a, b, sums);        \
-        else if (deep) int8_sums_of(r, 2, 1, steps, a, b, sums);           \
-        else int8_sums_of(r, 2, 0, steps, a, b, sums);                     \
+#define INT8_CASE(r)                                                               \
+    case r:                                                                        \
+        if (vectors == 1) int8_sums_of(r, 1, 0, first, rows, steps, a, b, sums);   \
+        else if (deep) int8_sums_of(r, 2, 1, first, rows, steps, a, b, sums);      \
+        else int8_sums_of(r, 2, 0, first, rows, steps, a, b, sums);                \
         break;
 
 TARGET static void NAME(int8_multiply)(unsigned rows, unsigned vectors, int deep, size_t steps,
                                        const int8_t *a, const uint32_t *b, NAME(int8_sums) sums) {
-    switch (rows) {
-        INT8_CASE(1)
-        INT8_CASE(2)
-        INT8_CASE(3)
-        INT8_CASE(4)
-        INT8_CASE(5)
-        INT8_CASE(6)
+    unsigned parts = rows > INT8_ROWS ? 2 : 1, share = (rows + parts - 1) / parts;
+    for (unsigned first = 0; first < rows; first += share)
+        switch (rows - first < share ? rows - first : share) {
+            INT8_CASE(1)
+            INT8_CASE(2)
+            INT8_CASE(3)
+            INT8_CASE(4)
+            INT8_CASE(5)
+            INT8_CASE(6)
 #if TILE_ROWS > 6
-        INT8_CASE(7)
-        INT8_CASE(8)
-        INT8_CASE(9)
-        INT8_CASE(10)
-        INT8_CASE(11)
-        INT8_CASE(12)
-        INT8_CASE(13)
-        INT8_CASE(14)
+            INT8_CASE(7)
 #endif
-    }
+        }
 }
 #else
 static void NAME(int8_multiply)(unsigned rows, unsigned vectors, int deep, size_t steps,
