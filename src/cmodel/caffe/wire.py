@@ -146,7 +146,7 @@ class Caffemodel:
     def _parse(self, message: Message, data: bytes, offset: int) -> None:
         try:
             message.ParseFromString(data)
-        except DecodeError as error:
+        except (DecodeError, UnicodeDecodeError) as error:
             self._fail(f"the message does not parse: {error}", offset)
         if not is_text(message):
             self._fail("a name is not UTF-8", offset)

@@ -78,7 +78,7 @@ def parse_manifest(data: bytes) -> manifest_pb2.Manifest:
     """
     try:
         manifest = manifest_pb2.Manifest.FromString(data)
-    except DecodeError as error:
+    except (DecodeError, UnicodeDecodeError) as error:
         raise BadManifest("the manifest is not a valid message") from error
     for feature in manifest.required:
         if feature not in KNOWN_FEATURES:

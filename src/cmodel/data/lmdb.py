@@ -80,7 +80,7 @@ class LmdbSource(Source):
     def _parse(self, data: bytes, index: int) -> caffe_pb2.Datum:
         try:
             return caffe_pb2.Datum.FromString(data)
-        except DecodeError as error:
+        except (DecodeError, UnicodeDecodeError) as error:
             raise DataError(
                 f"the entry is no Datum of Caffe: {error}",
                 where=f"{self.path}, entry {self.names[index]}",

@@ -52,7 +52,7 @@ def _parse(file: Path) -> ModelProto:
         model = ModelProto.FromString(file.read_bytes())
     except OSError as error:
         raise InputError(f"cannot read it: {error.strerror}") from error
-    except DecodeError as error:
+    except (DecodeError, UnicodeDecodeError) as error:
         raise OnnxError("the ONNX model is damaged") from error
     _check_names(model.graph)
     return inliner.inline_local_functions(model) if model.functions else model
