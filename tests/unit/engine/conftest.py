@@ -1,12 +1,16 @@
-"""Nets for the engine's tests."""
+"""Nets for the engine's tests, and the tests of a file at other SIMD levels."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
 from google.protobuf import text_format
 
+from cmodel import _simd
 from cmodel.net import Layer, Net, Parameters, infer_shapes, layer_keys, parameter_name
 from cmodel.proto import caffe_pb2
 from cmodel.tensors import Dense
@@ -62,3 +66,17 @@ def make_net() -> Callable[..., Net]:
         return filled(parse(short(text)), seed=seed)
 
     return make
+
+
+@pytest.fixture(params=_simd.available())
+def each_level(request) -> None:
+    """Run the other tests of the file in a process of this level."""
+    if request.param == _simd.level():
+        pytest.skip("this process has it")
+    options = ["-q", "-x", "-p", "no:cacheprovider", "-k", "not test_levels"]
+    subprocess.run(
+        [sys.executable, "-m", "pytest", *options, str(request.path)],
+        env={**os.environ, "CMODEL_SIMD": request.param},
+        check=True,
+        timeout=600,
+    )

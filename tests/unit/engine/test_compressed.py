@@ -1,14 +1,11 @@
 """The kernels on compressed weights beside the plain reference on the same weights, made dense."""
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from cmodel import _engine, _simd
+from cmodel import _engine
 from cmodel.engine import Engine, run_reference
 from cmodel.engine.ops.compressed import coded, sparse_rows
 from cmodel.engine.ops.finish import Finish
@@ -212,15 +209,5 @@ def test_matrices_that_do_not_fit(change):
         make({**good, **change})
 
 
-@pytest.mark.parametrize("level", _simd.available())
-def test_levels(level):
-    """The tests of this file, in a process of each level."""
-    if level == _simd.level():
-        pytest.skip("this process has it")
-    options = ["-q", "-x", "-p", "no:cacheprovider", "-k", "not levels"]
-    subprocess.run(
-        [sys.executable, "-m", "pytest", *options, __file__],
-        env={**os.environ, "CMODEL_SIMD": level},
-        check=True,
-        timeout=600,
-    )
+def test_levels(each_level):
+    """The tests of this file pass in a process of each SIMD level."""

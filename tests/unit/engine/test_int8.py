@@ -1,14 +1,11 @@
 """Kernels of 8-bit integers against the same integers in NumPy, and which layers have them."""
 
-import os
-import subprocess
-import sys
 from math import prod
 
 import numpy as np
 import pytest
 
-from cmodel import _engine, _simd
+from cmodel import _engine
 from cmodel.engine.ops.finish import Finish
 from cmodel.engine.ops.int8 import Int8Weights, grid_of, int8_convolution, int8_inner_product
 
@@ -180,15 +177,5 @@ def test_sums_of_the_longest_rows():
         _engine.Int8Weights(np.zeros((1, inner + 1), np.int8), 1, 1)
 
 
-@pytest.mark.parametrize("level", _simd.available())
-def test_levels(level):
-    """The tests of this file, in a process of each level."""
-    if level == _simd.level():
-        pytest.skip("this process has it")
-    options = ["-q", "-x", "-p", "no:cacheprovider", "-k", "not levels"]
-    subprocess.run(
-        [sys.executable, "-m", "pytest", *options, __file__],
-        env={**os.environ, "CMODEL_SIMD": level},
-        check=True,
-        timeout=600,
-    )
+def test_levels(each_level):
+    """The tests of this file pass in a process of each SIMD level."""

@@ -1,13 +1,11 @@
 """The engine's own kernels beside BLAS and NumPy, and what the plan fuses."""
 
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-from cmodel import _engine, _simd
+from cmodel import _engine
 from cmodel.engine import Engine, run_reference
 
 # Images, channels, outputs, groups, height, width, kernel, stride, pad, dilation.
@@ -158,15 +156,5 @@ def test_the_pool_of_threads_after_a_fork(make_net):
     assert (engine.run(feed)["c"] == expected).all()
 
 
-@pytest.mark.parametrize("level", _simd.available())
-def test_levels(level):
-    """The tests of this file, in a process of each level."""
-    if level == _simd.level():
-        pytest.skip("this process has it")
-    options = ["-q", "-x", "-p", "no:cacheprovider", "-k", "not levels"]
-    subprocess.run(
-        [sys.executable, "-m", "pytest", *options, __file__],
-        env={**os.environ, "CMODEL_SIMD": level},
-        check=True,
-        timeout=600,
-    )
+def test_levels(each_level):
+    """The tests of this file pass in a process of each SIMD level."""
