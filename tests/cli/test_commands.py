@@ -522,7 +522,7 @@ def test_doctor(run):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = {name for name, needs in project["optional-dependencies"].items() if needs}
     # What only the development of the package needs has no place in it.
-    assert set(facts["extras"]) == extras - {"dev", "docs"}
+    assert set(facts["extras"]) == extras - {"dev", "docs", "coverage"}
     assert "python" in run("doctor").out
 
 

@@ -64,6 +64,12 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+# What has to be done before a method.
+BEFORE: Mapping[str, str] = {
+    "quantize.activations": '[[step]]\nmethod = "quantize.linear"\nscheme = "symmetric"\n',
+}
+
+
 def cases() -> list[tuple[str, str]]:
     """Return recipes by their names: one step of each method, and each preset."""
     found = []
@@ -72,7 +78,8 @@ def cases() -> list[tuple[str, str]]:
             continue
         for options in OPTIONS.get(method, ("",)):
             name = f"{method} {options}".strip().replace("\n", ", ")
-            found.append((name, f'[[step]]\nmethod = "{method}"\n{options}'))
+            step = f'[[step]]\nmethod = "{method}"\n{options}'
+            found.append((name, BEFORE.get(method, "") + step))
     plain = [
         preset
         for preset in preset_names()

@@ -67,6 +67,9 @@ class OtherManifest:
         self.__dict__["manifest"] = manifest
         self.__dict__["rng"] = rng
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.manifest, name)
+
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self.manifest, name, value)
 
