@@ -9,6 +9,8 @@ import numpy as np
 from cmodel._simd cimport cm_simd_use, current
 
 cdef extern from "cm_kmeans.h" nogil:
+    enum:
+        CM_SUMS
     int cm_sort_float32(float *values, size_t n)
     void cm_prefix_sums(const float *values, size_t n, double *sums)
     size_t cm_lloyd(
@@ -76,7 +78,7 @@ def lloyd(values, centroids, size_t max_iter=50, double tol=0.0):
     if start.ndim != 1 or not start.size or not bool((start[1:] >= start[:start.size - 1]).all()):
         raise ValueError("centroids are a 1-D array of at least one entry in ascending order")
     cdef double[::1] centres = start
-    cdef double[::1] sums = np.empty(view.shape[0] + 1)
+    cdef double[::1] sums = np.empty(view.shape[0] // CM_SUMS + 1)
     cdef size_t[::1] bounds = np.empty(start.size + 1, np.uintp)
     cdef size_t rounds
     with nogil:

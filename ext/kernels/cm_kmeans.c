@@ -16,19 +16,35 @@ static inline uint32_t from_key(uint32_t key) {
     return key ^ (key >> 31 ? (uint32_t)1 << 31 : UINT32_MAX);
 }
 
+static inline uint32_t load(const void *words, size_t i) {
+    uint32_t word;
+    memcpy(&word, (const char *)words + i * sizeof word, sizeof word);
+    return word;
+}
+
+static inline void store(void *words, size_t i, uint32_t word) {
+    memcpy((char *)words + i * sizeof word, &word, sizeof word);
+}
+
+/* One pass over a digit of keys; `start` are its buckets' first places. */
+static void scatter(const void *from, void *to, size_t n, size_t *start, int shift) {
+    for (size_t i = 0; i < n; i++) {
+        uint32_t key = load(from, i);
+        store(to, start[key >> shift & (BUCKETS - 1)]++, key);
+    }
+}
+
 cm_status cm_sort_float32(float *values, size_t n) {
     if (n < 2) return CM_OK;
-    uint32_t *keys = malloc(2 * n * sizeof *keys);
+    uint32_t *keys = malloc(n * sizeof *keys);
     size_t(*starts)[BUCKETS] = calloc(3, sizeof *starts);
     if (!keys || !starts) {
         free(keys);
         free(starts);
         return CM_MEMORY;
     }
-    uint32_t *from = keys, *to = keys + n;
-    memcpy(from, values, n * sizeof *values);
     for (size_t i = 0; i < n; i++) {
-        uint32_t key = from[i] = to_key(from[i]);
+        uint32_t key = keys[i] = to_key(load(values, i));
         starts[0][key & (BUCKETS - 1)]++;
         starts[1][key >> DIGIT & (BUCKETS - 1)]++;
         starts[2][key >> 2 * DIGIT]++;
@@ -40,14 +56,11 @@ cm_status cm_sort_float32(float *values, size_t n) {
             start[b] = total;
             total += here;
         }
-        for (size_t i = 0; i < n; i++)
-            to[start[from[i] >> pass * DIGIT & (BUCKETS - 1)]++] = from[i];
-        uint32_t *swap = from;
-        from = to;
-        to = swap;
     }
-    for (size_t i = 0; i < n; i++) from[i] = from_key(from[i]);
-    memcpy(values, from, n * sizeof *values);
+    scatter(keys, values, n, starts[0], 0);
+    scatter(values, keys, n, starts[1], DIGIT);
+    scatter(keys, values, n, starts[2], 2 * DIGIT);
+    for (size_t i = 0; i < n; i++) store(values, i, from_key(load(values, i)));
     free(keys);
     free(starts);
     return CM_OK;
@@ -55,8 +68,18 @@ cm_status cm_sort_float32(float *values, size_t n) {
 
 void cm_prefix_sums(const float *sorted, size_t n, double *sums) {
     double total = 0;
-    sums[0] = 0;
-    for (size_t i = 0; i < n; i++) sums[i + 1] = total += sorted[i];
+    for (size_t i = 0; i < n; i++) {
+        if (i % CM_SUMS == 0) sums[i / CM_SUMS] = total;
+        total += sorted[i];
+    }
+    if (n % CM_SUMS == 0) sums[n / CM_SUMS] = total;
+}
+
+/* Sum of the first `count` values, added in their order. */
+static double sum_of(const float *sorted, const double *sums, size_t count) {
+    double total = sums[count / CM_SUMS];
+    for (size_t i = count - count % CM_SUMS; i < count; i++) total += sorted[i];
+    return total;
 }
 
 /* Number of sorted values that are at most `limit`. */
@@ -89,7 +112,8 @@ size_t cm_lloyd(const float *sorted, const double *sums, size_t n, double *centr
         for (size_t j = 0; j < k; j++) {
             size_t size = bounds[j + 1] - bounds[j];
             if (!size) continue;
-            double mean = (sums[bounds[j + 1]] - sums[bounds[j]]) / (double)size;
+            double sum = sum_of(sorted, sums, bounds[j + 1]) - sum_of(sorted, sums, bounds[j]);
+            double mean = sum / (double)size;
             /* Rounding in the sums must not carry it out of its cluster. */
             mean = fmin(fmax(mean, sorted[bounds[j]]), sorted[bounds[j + 1] - 1]);
             largest = fmax(largest, fabs(mean - centroids[j]));

@@ -10,7 +10,9 @@
 /* Sorts `values` (no NaN) by radix; -0 comes before +0. */
 cm_status cm_sort_float32(float *values, size_t n);
 
-/* sums[i] = values[0] + ... + values[i-1], added in this order; n + 1 entries. */
+/* sums[i] = values[0] + ... + values[CM_SUMS * i - 1], added in this order; n / CM_SUMS + 1
+ * entries. */
+#define CM_SUMS 64
 void cm_prefix_sums(const float *sorted, size_t n, double *sums);
 
 /* Lloyd's algorithm on sorted values and centroids in ascending order. A value that is equally near

@@ -242,7 +242,7 @@ static void assignment(const char *name, size_t clusters) {
 static void lloyd(void) {
     enum { VALUES = 20000, CLUSTERS = 32, ROUNDS = 10 };
     float *values = room(VALUES * sizeof *values);
-    double *sums = room((VALUES + 1) * sizeof *sums), centroids[CLUSTERS];
+    double *sums = room((VALUES / CM_SUMS + 1) * sizeof *sums), centroids[CLUSTERS];
     size_t bounds[CLUSTERS + 1], rounds = 0;
     for (size_t i = 0; i < VALUES; i++) {
         float x = (float)i / VALUES;

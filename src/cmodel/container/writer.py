@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO, Literal, cast
 
 from cmodel.container import layout
@@ -18,6 +20,7 @@ from cmodel.container.streams import Sink, Tables
 from cmodel.errors import NetError
 from cmodel.net import Net
 from cmodel.tensors import Dense, Form, size_of
+from cmodel.threads import thread_count
 
 # Below this many payload bytes, padding and a section per tensor would weigh more than they serve.
 SMALL_PAYLOAD = 1 << 20
@@ -104,22 +107,24 @@ def _told(notes: dict[str, Any], detail: NoteDetail, small: bool) -> dict[str, A
 
 
 def _slow_tensors(forms: Sequence[Form], level: int) -> set[int]:
-    """Plan which tensors get slow coders; their streams are only measured, one at a time."""
+    """Plan which tensors get slow coders; their streams are only measured, one for each thread."""
     if budget(level) in (0, float("inf")):
         return set(range(len(forms)))
-    candidates = []
-    for form in forms:
-        slow = coders_for(level, size_of(form.shape))
-        if isinstance(form, Dense) or slow == coders_for(LEVELS[0], 0):
-            candidates.append((0, 0))
-            continue
-        sizes = []
-        for coders in (coders_for(LEVELS[0], 0), slow):
-            sink = Sink(*coders)
-            write_form(form, sink)
-            sizes.append(sink.size)
-        candidates.append((sizes[0] - sizes[1], nanoseconds(size_of(form.shape), sizes[1])))
-    return choose(candidates, level)
+    with ThreadPoolExecutor(thread_count()) as pool:
+        return choose(list(pool.map(partial(_candidate, level=level), forms)), level)
+
+
+def _candidate(form: Form, level: int) -> tuple[int, int]:
+    """Return the bytes that slow coders save on a form, and the nanoseconds that they take."""
+    fast, slow = coders_for(LEVELS[0], 0), coders_for(level, size_of(form.shape))
+    if isinstance(form, Dense) or slow == fast:
+        return 0, 0
+    sizes = []
+    for coders in (fast, slow):
+        sink = Sink(*coders)
+        write_form(form, sink)
+        sizes.append(sink.size)
+    return sizes[0] - sizes[1], nanoseconds(size_of(form.shape), sizes[1])
 
 
 def size_of_form(form: Form, *, level: int = DEFAULT_LEVEL) -> int:
