@@ -48,7 +48,8 @@ cm_status cm_simd_use(cm_simd level) {
     cm_context_prepare();
     cm_kernel = (cm_kernels){cm_crc32_update_scalar, cm_huffman_lanes_scalar, cm_rans_lanes_scalar,
                              cm_assign8_scalar, cm_assign16_scalar, cm_rdo_window_scalar,
-                             cm_context_encode_row_scalar, cm_context_decode_row_scalar, NULL};
+                             cm_context_encode_row_scalar, cm_context_decode_row_scalar,
+                             cm_nearest_scalar, NULL};
 #if defined(__x86_64__)
     if (level == CM_SIMD_AVX2 || level == CM_SIMD_AVX512) {
         cm_kernel.crc32 = cm_crc32_update_avx2;
@@ -58,6 +59,7 @@ cm_status cm_simd_use(cm_simd level) {
         cm_kernel.rdo_window = cm_rdo_window_avx2;
         cm_kernel.context_encode_row = cm_context_encode_row_avx2;
         cm_kernel.context_decode_row = cm_context_decode_row_avx2;
+        cm_kernel.nearest = cm_nearest_avx2;
     }
 #endif
     return CM_OK;

@@ -13,6 +13,7 @@
 #include "cm_engine.h"
 #include "cm_rdo.h"
 #include "cm_status.h"
+#include "cm_vectors.h"
 
 typedef enum { CM_SIMD_SCALAR, CM_SIMD_AVX2, CM_SIMD_AVX512, CM_SIMD_NEON, CM_SIMD_LEVELS } cm_simd;
 
@@ -37,7 +38,8 @@ typedef struct {
                        int16_t *indices, float *errors, void *space);
     /* Codes a row of `item`-byte integers, or reads it; returns what is wrong, or NULL. */
     cm_context_code_row *context_encode_row, *context_decode_row;
-    const cm_engine *engine; /* set by cm_simd_use_engine alone */
+    cm_nearest_kernel *nearest; /* see cm_vectors.h */
+    const cm_engine *engine;    /* set by cm_simd_use_engine alone */
 } cm_kernels;
 
 extern cm_kernels cm_kernel;

@@ -9,6 +9,7 @@
 #include "cm_huffman.h"
 #include "cm_kmeans.h"
 #include "cm_simd.h"
+#include "cm_vectors.h"
 
 static void varints(void) {
     static const uint32_t values[] = {0, 1, 127, 128, 16383, 16384, UINT32_MAX};
@@ -373,6 +374,29 @@ static void assignment(void) {
     }
 }
 
+static void vectors(void) {
+    static const size_t counts[] = {1, 7, 8, 9, 65}, depths[] = {1, 2, 8, 13};
+    EACH_LEVEL(level) {
+        for (size_t c = 0; c < 5; c++)
+            for (size_t e = 0; e < 4; e++) {
+                size_t k = counts[c], d = depths[e], n = k + below(50), rounds = 0;
+                float *points = room(n * d * sizeof *points), *words = room(k * d * sizeof *words);
+                uint16_t *codes = room(n * sizeof *codes), *again = room(n * sizeof *again);
+                for (size_t i = 0; i < n * d; i++) points[i] = (float)below(1000) / 100;
+                /* The same codeword twice and more: there are some that have to move. */
+                for (size_t i = 0; i < k * d; i++) words[i] = points[i % (5 * d)];
+                CHECK(cm_lloyd_vectors(points, n, d, words, k, 20, 0, codes, &rounds) == CM_OK);
+                CHECK(rounds >= 1 && rounds <= 20);
+                CHECK(cm_nearest(points, n, d, words, k, again) == CM_OK);
+                for (size_t i = 0; i < n; i++) CHECK(codes[i] < k && codes[i] == again[i]);
+                free(points);
+                free(words);
+                free(codes);
+                free(again);
+            }
+    }
+}
+
 int main(void) {
     RUN(varints);
     RUN(levels);
@@ -391,5 +415,6 @@ int main(void) {
     RUN(exact);
     RUN(groups);
     RUN(assignment);
+    RUN(vectors);
     return finish();
 }

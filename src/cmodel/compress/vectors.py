@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmodel.blas import limit_threads
+from cmodel import _vectors
 from cmodel.compress.values import nearest_divisor
 from cmodel.errors import RecipeError
 from cmodel.net import Layer
@@ -21,6 +20,8 @@ from cmodel.tensors import FloatArray, Form, IntArray, Product, Shape
 
 # A codebook is trained on at most so many vectors for each codeword, as more hardly change it.
 SAMPLES = 256
+# Codewords that move less have settled: their squared moves against the variance of the points.
+TOLERANCE = 1e-4
 ALONG = ("channels", "row")
 Codes = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -95,50 +96,44 @@ def cluster(
     out over the threads, one at a time each: these do not wait for each other, and the results do
     not depend on their number.
     """
-    # Slow to import, and most methods do without. Before the limits: these hold what is loaded.
-    from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
-
     seeds = rng.integers(1 << 31, size=len(sets)).tolist()
 
     def one(i: int) -> tuple[FloatArray, Codes]:
         start = None if starts is None else starts[i]
-        # In the thread that works: OpenMP's count is its own.
-        with limit_threads(threads if alone else 1):
-            return _cluster(KMeans, sets[i](), k, iterations, seeds[i], start)
+        return _cluster(sets[i](), k, iterations, seeds[i], start, threads if alone else 1)
 
     alone = len(sets) == 1
-    with warnings.catch_warnings():
-        # Points that nearly coincide may leave codewords unused: nothing is wrong with that.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        if alone or threads == 1:
-            return [one(i) for i in range(len(sets))]
-        with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(one, range(len(sets))))
+    if alone or threads == 1:
+        return [one(i) for i in range(len(sets))]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(one, range(len(sets))))
 
 
 def _cluster(
-    make: Any, points: FloatArray, k: int, iterations: int, seed: int, start: FloatArray | None
+    points: FloatArray,
+    k: int,
+    iterations: int,
+    seed: int,
+    start: FloatArray | None,
+    threads: int,
 ) -> tuple[FloatArray, Codes]:
     if not _more_distinct(points, k):
         words, codes = np.unique(points + np.float32(0), axis=0, return_inverse=True)
         return words, codes.reshape(-1).astype(code_type(len(words)))
-    model = make(
-        k if start is None else len(start),
-        init="random" if start is None else start,
-        n_init=1,
-        max_iter=iterations,
-        random_state=seed,
-    )
+    rng = np.random.default_rng(seed)
     whole = len(points) <= SAMPLES * k
     sample = points
     if not whole:
-        chosen = np.random.default_rng(seed).choice(len(points), SAMPLES * k, replace=False)
-        sample = points[np.sort(chosen)]
-    model.fit(sample)
-    codes = model.labels_ if whole else model.predict(points)
-    words = model.cluster_centers_.astype(np.float32) + np.float32(0)
-    return words, codes.astype(code_type(len(words)))
+        sample = points[np.sort(rng.choice(len(points), SAMPLES * k, replace=False))]
+    if start is None:
+        start = sample[rng.choice(len(sample), k, replace=False)]
+    tol = TOLERANCE * float(sample.var(axis=0).mean())
+    words, codes, _ = _vectors.lloyd(sample, start, iterations, tol)
+    if not whole:
+        parts = np.array_split(points, threads)
+        with ThreadPoolExecutor(threads) as pool:
+            codes = np.concatenate(list(pool.map(partial(_vectors.nearest, words=words), parts)))
+    return words + np.float32(0), codes.astype(code_type(len(words)))
 
 
 def _more_distinct(points: FloatArray, k: int) -> bool:
