@@ -99,6 +99,9 @@ cdef extern from "cm_pooling.h" nogil:
         const cm_engine *engine, unsigned threads, size_t images, size_t channels,
         size_t positions, size_t size, float alpha, float k, const float *x, float *y
     )
+    void cm_softmax_run(
+        unsigned threads, size_t images, size_t channels, size_t positions, const float *x, float *y
+    )
 
 cm_simd_use_engine(current())
 
@@ -443,6 +446,23 @@ cdef class LRN(Layer):
             cm_kernel.engine, self.threads, self.images, self.channels, self.positions,
             self.size, self.alpha, self.k, x, y,
         )
+
+
+cdef class Softmax(Layer):
+    """y = exp(x - max) over its sum, along the channels of x (images, channels, positions)."""
+
+    cdef size_t images, channels, positions
+    cdef unsigned threads
+
+    def __init__(self, images, channels, positions, threads):
+        self.images, self.channels, self.positions = images, channels, positions
+        self.threads = threads
+        self.reads = self.writes = self.images * self.channels * self.positions
+
+    cdef void compute(
+        self, const float *x, float *y, const float *residual, float *space
+    ) noexcept nogil:
+        cm_softmax_run(self.threads, self.images, self.channels, self.positions, x, y)
 
 
 include "cmodel/_compressed.pxi"

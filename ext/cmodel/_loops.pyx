@@ -1,9 +1,9 @@
 # distutils: extra_compile_args = -ftree-vectorize -fvect-cost-model=dynamic
-"""The executor's other hot loops: pooling, LRN, softmax, per-channel affine maps."""
+"""The executor's other hot loops: pooling, LRN, per-channel affine maps."""
 
 from cython.parallel cimport prange
 from libc.float cimport FLT_MAX
-from libc.math cimport expf, powf, sqrtf
+from libc.math cimport powf, sqrtf
 
 # Positions that one unit of a loop across channels handles, on its stack.
 DEF CHUNK = 64
@@ -236,43 +236,6 @@ def lrn_within(
         raise ValueError("the arrays differ in shape")
     for i in prange(planes, nogil=True, num_threads=threads):
         _within_plane(&x[i, 0, 0], &y[i, 0, 0], x.shape[1], x.shape[2], size, alpha, beta)
-
-
-cdef void _softmax_chunk(
-    const float *x, float *y, Py_ssize_t channels, Py_ssize_t stride, Py_ssize_t count
-) noexcept nogil:
-    cdef float[CHUNK] largest
-    cdef double[CHUNK] total
-    cdef Py_ssize_t c, i
-    for i in range(count):
-        largest[i] = x[i]
-        total[i] = 0
-    for c in range(1, channels):
-        for i in range(count):
-            if x[c * stride + i] > largest[i]:
-                largest[i] = x[c * stride + i]
-    for c in range(channels):
-        for i in range(count):
-            y[c * stride + i] = expf(x[c * stride + i] - largest[i])
-            total[i] += y[c * stride + i]
-    for c in range(channels):
-        for i in range(count):
-            y[c * stride + i] = y[c * stride + i] / <float>total[i]
-
-
-def softmax(const float[:, :, ::1] x, float[:, :, ::1] y, int threads):
-    """Softmax over the middle axis of x (outer, C, inner); y may be x."""
-    cdef Py_ssize_t outer = x.shape[0], channels = x.shape[1], inner = x.shape[2]
-    cdef Py_ssize_t chunks = (inner + CHUNK - 1) // CHUNK
-    cdef Py_ssize_t unit, i, first
-    if y.shape[0] != outer or y.shape[1] != channels or y.shape[2] != inner:
-        raise ValueError("the arrays differ in shape")
-    for unit in prange(outer * chunks, nogil=True, num_threads=threads):
-        i = unit // chunks
-        first = unit % chunks * CHUNK
-        _softmax_chunk(
-            &x[i, 0, first], &y[i, 0, first], channels, inner, _min(CHUNK, inner - first)
-        )
 
 
 cdef void _affine_row(

@@ -1,5 +1,7 @@
 #include "cm_pooling.h"
 
+#include <math.h>
+
 #include "cm_pool.h"
 
 /* Inputs of one unit at least. */
@@ -90,4 +92,39 @@ void cm_lrn_run(const cm_engine *engine, unsigned threads, size_t images, size_t
     size_t chunks = (positions + CHUNK - 1) / CHUNK;
     lrn_state state = {engine, channels, positions, chunks, size, alpha / (float)size, k, x, y};
     cm_pool_run(threads, images * chunks, lrn_unit, &state);
+}
+
+typedef struct {
+    size_t channels, positions, chunks;
+    const float *x;
+    float *y;
+} softmax_state;
+
+static void softmax_unit(void *context, size_t unit, unsigned worker) {
+    const softmax_state *state = context;
+    (void)worker;
+    size_t first = unit % state->chunks * CHUNK, step = state->positions;
+    size_t count = step - first < CHUNK ? step - first : CHUNK;
+    size_t place = unit / state->chunks * state->channels * step + first;
+    const float *x = state->x + place;
+    float *y = state->y + place, largest[CHUNK];
+    double total[CHUNK] = {0};
+    for (size_t i = 0; i < count; i++) largest[i] = x[i];
+    for (size_t c = 1; c < state->channels; c++)
+        for (size_t i = 0; i < count; i++)
+            if (x[c * step + i] > largest[i]) largest[i] = x[c * step + i];
+    for (size_t c = 0; c < state->channels; c++)
+        for (size_t i = 0; i < count; i++) {
+            y[c * step + i] = expf(x[c * step + i] - largest[i]);
+            total[i] += y[c * step + i];
+        }
+    for (size_t c = 0; c < state->channels; c++)
+        for (size_t i = 0; i < count; i++) y[c * step + i] /= (float)total[i];
+}
+
+void cm_softmax_run(unsigned threads, size_t images, size_t channels, size_t positions,
+                    const float *x, float *y) {
+    size_t chunks = (positions + CHUNK - 1) / CHUNK;
+    softmax_state state = {channels, positions, chunks, x, y};
+    cm_pool_run(threads, images * chunks, softmax_unit, &state);
 }

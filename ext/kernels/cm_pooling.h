@@ -19,4 +19,9 @@ void cm_pooling_run(const cm_engine *engine, unsigned threads, size_t planes,
 void cm_lrn_run(const cm_engine *engine, unsigned threads, size_t images, size_t channels,
                 size_t positions, size_t size, float alpha, float k, const float *x, float *y);
 
+/* y = exp(x - max) over its sum, along the channels of x (images, channels, positions); y may be
+ * x. */
+void cm_softmax_run(unsigned threads, size_t images, size_t channels, size_t positions,
+                    const float *x, float *y);
+
 #endif

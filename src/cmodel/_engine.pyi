@@ -136,6 +136,9 @@ class Pooling(Layer):
     def suits(self) -> bool: ...
 
 @disjoint_base
+class Softmax(Layer):
+    def __init__(self, images: int, channels: int, positions: int, threads: int) -> None: ...
+
 class LRN(Layer):
     def __init__(
         self,

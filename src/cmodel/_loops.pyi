@@ -39,7 +39,6 @@ def lrn_within(
     beta: float,
     threads: int,
 ) -> None: ...
-def softmax(x: NDArray[np.float32], y: NDArray[np.float32], threads: int) -> None: ...
 def affine(
     x: NDArray[np.float32],
     shift: NDArray[np.float32],

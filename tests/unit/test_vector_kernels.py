@@ -98,7 +98,7 @@ def test_a_codeword_stays_where_all_points_lie_on_others():
 )
 def test_wrong_arrays_are_refused(points, words):
     for call in (_vectors.nearest, _vectors.lloyd):
-        with pytest.raises(ValueError, match="points|codewords"):
+        with pytest.raises(ValueError, match=r"points|codewords"):
             call(points, words)
 
 

@@ -273,6 +273,7 @@ class Plan:
     """Kernels and buffers of one section, for one set of shapes of its inputs.
 
     kernels : in the order of the run.
+    native : all of them run in C, without NumPy or BLAS.
     multiplies : a kernel may call BLAS, whose threads are to be held at one meanwhile.
     """
 
@@ -309,6 +310,7 @@ class Plan:
             for node in kept
         ]
         native = [kernel for kernel in self.kernels if isinstance(kernel, NativeKernel)]
+        self.native = len(native) == len(self.kernels)
         space = max((kernel.layer.space for kernel in native), default=0)
         # Not touched yet, so it takes no memory before the check.
         scratch = sum(getattr(kernel, "scratch_bytes", 0) for kernel in self.kernels)

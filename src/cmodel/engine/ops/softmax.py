@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from cmodel._loops import softmax
-from cmodel.engine.ops.op import ELEMENT, Array, Kernel, Op, team
+from cmodel import _engine
+from cmodel.engine.ops.op import ELEMENT, Kernel, NativeKernel, Op, team
 from cmodel.net import Shape
 
 
@@ -20,11 +20,6 @@ class Softmax(Op):
         """Bind to the bottom's shape."""
         bottom = bottoms[0]
         axis = self.layer.param.softmax_param.axis % len(bottom)
-        shape = (prod(bottom[:axis]), bottom[axis], prod(bottom[axis + 1 :]))
-
+        before, behind = prod(bottom[:axis]), prod(bottom[axis + 1 :])
         workers = team(threads, prod(bottom) * ELEMENT)
-
-        def kernel(bottoms: Sequence[Array], tops: Sequence[Array]) -> None:
-            softmax(bottoms[0].reshape(shape), tops[0].reshape(shape), workers)
-
-        return kernel
+        return NativeKernel(_engine.Softmax(before, bottom[axis], behind, workers))
