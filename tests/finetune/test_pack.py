@@ -1,6 +1,10 @@
 """`cmodel pack --train` as a user meets it, and a real training on Fashion-MNIST."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +50,29 @@ def test_presets_that_train(files, capsys, preset):
     assert facts["bytes_after"] == (files / "out.cmodel").stat().st_size
 
 
-def test_a_killed_command_goes_on(files, capsys):
+def command(files, name, checkpoints):
+    return [
+        *(sys.executable, "-m", "cmodel", "pack"),
+        *(str(files / one) for one in ("deploy.prototxt", "net.caffemodel")),
+        *("-o", str(files / name), "--ratio", "3", "--epochs", "40", "--threads", "1"),
+        *("--train", str(files / "train.npz"), "--data", str(files / "test.npz")),
+        *("--checkpoints", str(files / checkpoints), "--quiet"),
+    ]
+
+
+def test_a_killed_command_goes_on_to_the_same_bytes(files):
+    subprocess.run(command(files, "whole.cmodel", "whole"), check=True)
+    child = subprocess.Popen(command(files, "out.cmodel", "ck"))
+    while child.poll() is None and not list((files / "ck").glob("*.npz")):
+        time.sleep(0.01)
+    child.kill()
+    assert child.wait() == -signal.SIGKILL
+    assert not list(files.glob("out.cmodel*"))
+    subprocess.run(command(files, "out.cmodel", "ck"), check=True)
+    assert (files / "out.cmodel").read_bytes() == (files / "whole.cmodel").read_bytes()
+
+
+def test_a_command_that_has_ended_is_not_trained_again(files, capsys):
     options = ("--epochs", 6, "--ratio", 3, "--checkpoints", files / "ck")
     _, first = pack(files, capsys, *options)
     one = (files / "out.cmodel").read_bytes()
