@@ -74,6 +74,7 @@ cdef class Coded(Layer):
         self, rows, outputs, inner, starts, columns, values, indices, entries, finish, threads
     ):
         cdef size_t i, stored
+        self.kernel = "codebook" if starts is None else "sparse"
         self.rows, self.threads, self.finish = rows, threads, finish
         self.matrix.outputs, self.matrix.inner, self.matrix.shared = outputs, inner, outputs
         if starts is not None:
@@ -169,6 +170,7 @@ cdef class SparseConvolution(Layer):
             images, groups, channels, outputs, size, out, kernel, stride, pad, dilation
         )
         self.finish, self.starts, self.weights = finish, starts, weights
+        self.kernel = "sparse" if rows == 1 else f"sparse, blocks of {rows}"
         _check(cm_sparse_plan(&self.sparse, &self.g, cm_kernel.engine, rows, threads))
         self.space = cm_sparse_space(&self.sparse)
         cdef size_t i, stored = columns.shape[0], inner = self.g.channels * _volume(self.g.kernel)

@@ -41,7 +41,7 @@ cdef extern from "cm_conv.h" nogil:
         size_t pad[3]
         size_t dilation[3]
     ctypedef struct cm_conv:
-        pass
+        int depthwise
     int cm_conv_plan(
         cm_conv *conv, const cm_geometry *geometry, const cm_engine *engine, unsigned threads
     )
@@ -234,9 +234,13 @@ cdef class Finish:
 
 
 cdef class Layer:
-    """A layer of fixed shapes: reads `reads` floats, writes `writes`, computes in `space`."""
+    """A layer of fixed shapes: reads `reads` floats, writes `writes`, computes in `space`.
+
+    kernel : what computes it, in words.
+    """
 
     cdef readonly size_t reads, writes, space
+    cdef readonly str kernel
 
     cdef void compute(
         self, const float *x, float *y, const float *residual, float *space
@@ -342,9 +346,11 @@ cdef class Convolution(Layer):
             inner = self.g.channels * <size_t>(winograd * winograd)
             _check(cm_wino_plan(&self.filtering, &self.g, winograd, cm_kernel.engine, threads))
             self.space = cm_wino_space(&self.filtering)
+            self.kernel = f"Winograd, tiles {winograd}x{winograd}"
         else:
             _check(cm_conv_plan(&self.plain, &self.g, cm_kernel.engine, threads))
             self.space = cm_conv_space(&self.plain)
+            self.kernel = "depthwise" if self.plain.depthwise else "convolution"
         if <size_t>self.packed.shape[0] != self.g.groups * self.g.outputs * inner:
             raise ValueError("the weights do not fit the kernel")
         _count(self, &self.g)
@@ -372,6 +378,7 @@ cdef class Dense(Layer):
     cdef unsigned threads
 
     def __init__(self, rows, weights, finish, threads):
+        self.kernel = "dense"
         self.rows = rows
         self.weights = weights
         self.finish = finish
@@ -400,6 +407,7 @@ cdef class Pooling(Layer):
 
     def __init__(self, planes, size, out, kernel, stride, pad, maximum, rectify, threads):
         cdef int i
+        self.kernel = "pooling"
         self.planes = planes
         self.threads = threads
         self.window.maximum, self.window.rectify = maximum, rectify
@@ -435,6 +443,7 @@ cdef class LRN(Layer):
     cdef unsigned threads
 
     def __init__(self, images, channels, positions, size, alpha, k, threads):
+        self.kernel = "LRN"
         self.images, self.channels, self.positions = images, channels, positions
         self.size, self.alpha, self.k, self.threads = size, alpha, k, threads
         self.reads = self.writes = self.images * self.channels * self.positions
@@ -455,6 +464,7 @@ cdef class Softmax(Layer):
     cdef unsigned threads
 
     def __init__(self, images, channels, positions, threads):
+        self.kernel = "softmax"
         self.images, self.channels, self.positions = images, channels, positions
         self.threads = threads
         self.reads = self.writes = self.images * self.channels * self.positions

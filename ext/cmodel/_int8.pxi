@@ -122,6 +122,7 @@ cdef class Int8Convolution(Layer):
             images, groups, channels, weights.outputs, size, out, kernel, stride, pad, dilation
         )
         self.finish, self.weights, self.offsets = finish, weights, offsets
+        self.kernel = "int8"
         grid.inverse, grid.zero = inverse, zero
         if finish.c.scale == NULL or finish.c.bias == NULL:
             raise ValueError("the factors or the offsets are missing")
@@ -180,6 +181,7 @@ cdef class Int8Dense(Layer):
         self, rows, inner, weights, offsets, inverse, zero, Finish finish, threads,
     ):
         self.rows, self.inner, self.threads = rows, inner, threads
+        self.kernel = "int8"
         self.weights, self.offsets, self.finish = weights, offsets, finish
         self.grid.inverse, self.grid.zero = inverse, zero
         if (

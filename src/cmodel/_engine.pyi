@@ -30,6 +30,8 @@ class Finish:
 @disjoint_base
 class Layer:
     @property
+    def kernel(self) -> str: ...
+    @property
     def reads(self) -> int: ...
     @property
     def writes(self) -> int: ...
@@ -139,6 +141,7 @@ class Pooling(Layer):
 class Softmax(Layer):
     def __init__(self, images: int, channels: int, positions: int, threads: int) -> None: ...
 
+@disjoint_base
 class LRN(Layer):
     def __init__(
         self,

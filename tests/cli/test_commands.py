@@ -328,6 +328,27 @@ def test_inspect_of_caffe_files(run, model):
     assert "InnerProduct" in run("inspect", model.prototxt, "--weights", model.weights).out
 
 
+def test_inspect_tells_how_the_engine_runs_a_net(run, model, tmp_path):
+    out = tmp_path / "x.cmodel"
+    run("pack", model.prototxt, model.weights, "-o", out)
+    facts = run("inspect", out, "--plan", "--batch", "2", "--json").json
+    layers = [layer["name"] for layer in run("inspect", model.prototxt, "--json").json["layers"]]
+    told = [key for step in facts["steps"] for key in step["layers"]]
+    assert set(told) <= set(layers)
+    assert facts["kind"] == "plan"
+    assert all(step["shapes"][0][0] == 2 for step in facts["steps"])
+    assert facts["milliseconds"] == pytest.approx(
+        sum(step["milliseconds"] for step in facts["steps"])
+    )
+    # A kernel of 3x3x3 for 4 outputs at the 6x6 positions of two images.
+    conv = next(step for step in facts["steps"] if "conv" in step["layers"])
+    assert conv["multiply_adds"] == 4 * 27 * 2 * np.prod(conv["shapes"][0][2:])
+    assert facts["blob_bytes"] > 0
+    weights = ("--weights", model.weights)
+    assert "mult-adds" in run("inspect", model.prototxt, *weights, "--plan").out
+    assert run("inspect", model.prototxt, "--plan").status == 3
+
+
 def test_inspect_of_hdf5_weights(run, model, tmp_path):
     write_hdf5(toy_net(), tmp_path / "net.h5")
     facts = run("inspect", tmp_path / "net.h5", "--json").json

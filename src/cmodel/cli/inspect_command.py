@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmodel.cli.listing import layer_facts, layer_table, original_count
-from cmodel.cli.options import add_state_options
+from cmodel.cli.options import add_math_option, add_state_options, positive
+from cmodel.cli.plan_listing import plan_facts
 from cmodel.cli.terminal import Terminal, bytes_text, table
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 HELP = "tell what is in a .cmodel, prototxt, caffemodel, ONNX model or HDF5 weights"
 EXAMPLES = """\
   cmodel inspect net.cmodel
-  cmodel inspect deploy.prototxt --weights net.caffemodel --json"""
+  cmodel inspect deploy.prototxt --weights net.caffemodel --json
+  cmodel inspect net.cmodel --plan --math fast"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +29,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE")
     parser.add_argument("--weights", metavar="W", help="the caffemodel of a prototxt")
     add_state_options(parser)
+    group = parser.add_argument_group("how the engine runs it")
+    group.add_argument(
+        "--plan", action="store_true", help="run it on noise: kernels, their times, memory"
+    )
+    group.add_argument(
+        "--batch", type=positive, metavar="N", help="images at a time (default: as declared)"
+    )
+    add_math_option(group)
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
@@ -34,7 +44,9 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     from cmodel.api import is_container
     from cmodel.interchange import is_onnx
 
-    if is_container(args.file):
+    if args.plan:
+        facts, text = plan_facts(args, terminal)
+    elif is_container(args.file):
         facts, text = _container(args)
     elif args.weights is None and _is_binary(Path(args.file)) and not is_onnx(args.file):
         facts, text = _weights(args.file, args.max_memory)

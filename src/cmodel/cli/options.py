@@ -115,7 +115,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     add_state_options(parser)
 
 
-def add_math_option(parser: argparse.ArgumentParser) -> None:
+def add_math_option(parser: argparse._ActionsContainer) -> None:
     """Add the choice between exact and faster kernels."""
     parser.add_argument(
         "--math",

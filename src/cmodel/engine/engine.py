@@ -22,7 +22,7 @@ from cmodel.threads import thread_count
 
 if TYPE_CHECKING:
     from cmodel.engine.ops.op import DynamicOp, Op
-    from cmodel.engine.plan import Plan
+    from cmodel.engine.plan import Plan, Step
 
 Array = NDArray[np.float32]
 MATH = ("exact", "fast", "int8")
@@ -212,6 +212,32 @@ class Engine:
         if list(shapes) != list(stage.section.inputs) or self._blobs != list(stage.section.outputs):
             return None
         return _Ready(shapes, wanted, plan)
+
+    def profile(
+        self,
+        feed: Mapping[str, ArrayLike],
+        blobs: Sequence[str] | str | None = None,
+        runs: int = 10,
+    ) -> list[Step]:
+        """Run the network as `run` does, then each kernel by itself; return what they are and took.
+
+        A layer whose shapes depend on values is no step of it.
+
+        Raises
+        ------
+        As `run`.
+        """
+        self.run(feed, blobs)
+        arrays = {name: self._array(name, value) for name, value in feed.items()}
+        steps: list[Step] = []
+        with self._lock, np.errstate(all="ignore"), limit_threads(1):
+            values = dict(arrays)
+            for stage in self._stages:
+                if stage.plan is not None:
+                    inputs = {name: values[name] for name in stage.section.inputs}
+                    steps += stage.plan.timed(inputs, runs)
+                self._run_stage(stage, values, {name: x.shape for name, x in arrays.items()})
+        return steps
 
     @property
     def buffer_bytes(self) -> int:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf, prod
+from time import perf_counter
 
 import numpy as np
 
 from cmodel._engine import Program
-from cmodel.engine.ops.op import Alias, Array, Call, NativeKernel, Op
+from cmodel.engine.ops.op import Alias, Array, Call, Kernel, NativeKernel, Op
 from cmodel.engine.sections import Section
 from cmodel.errors import LimitError
 from cmodel.net import Shape, Shapes
@@ -22,11 +23,15 @@ ALIGNMENT = 64
 
 @dataclass
 class _Node:
-    """An operation and the values it reads and writes, by number."""
+    """An operation and the values it reads and writes, by number.
+
+    layers : keys of those that it does, the fused ones behind the first.
+    """
 
     op: Op
     bottoms: list[int]
     tops: list[int]
+    layers: list[str]
 
 
 @dataclass
@@ -80,11 +85,11 @@ def _graph(
             if shape is None:
                 raise AssertionError(f"layer `{layer.key}` has an operation but no shape rule")
             tops.append(graph.value(name, shape))
-        graph.nodes.append(_Node(ops[layer.key], bottoms, tops))
+        graph.nodes.append(_Node(ops[layer.key], bottoms, tops, [layer.key]))
         for name, top in section.changes[layer.key].items():
             new, old = graph.final[top], graph.final[name]
             graph.nodes.append(
-                _Node(Alias(layer, ()), [new], [graph.value(name, graph.shapes[old])])
+                _Node(Alias(layer, ()), [new], [graph.value(name, graph.shapes[old])], [layer.key])
             )
     return graph
 
@@ -119,6 +124,7 @@ def _fuse(graph: _Graph, wanted: Sequence[int]) -> None:
                 fused.add(id(following))
                 node.op, node.tops = op, following.tops
                 node.bottoms = [*node.bottoms, *others]
+                node.layers = [*node.layers, *following.layers]
         there.update(node.tops)
     graph.nodes = [node for node in graph.nodes if id(node) not in fused]
 
@@ -131,6 +137,21 @@ def _only_reader(
     found = readers.get(node.tops[0], [])
     one = len(found) == 1 and len(found[0].tops) == 1
     return found[0] if one else None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a plan does at once.
+
+    layers : keys, the fused ones behind the first. kernel : what computes it, in words.
+    shapes : of the tops. space : bytes besides blobs and weights. seconds : median of some runs.
+    """
+
+    layers: list[str]
+    kernel: str
+    shapes: list[Shape]
+    space: int
+    seconds: float
 
 
 class _Allocator:
@@ -315,21 +336,28 @@ class Plan:
         # Not touched yet, so it takes no memory before the check.
         scratch = sum(getattr(kernel, "scratch_bytes", 0) for kernel in self.kernels)
         _check_memory(4 * (sum(sizes) + space) + scratch)
+        self._space = allocate(space)
+        self._bound = [
+            (
+                node.layers,
+                kernel,
+                [arrays[value] for value in node.bottoms],
+                [arrays[value] for value in node.tops],
+            )
+            for node, kernel in zip(kept, self.kernels, strict=True)
+        ]
         self._steps: list[Callable[[], None]] = []
-        shared = allocate(space)
         calls: list[Call] = []
-        for node, kernel in zip(kept, self.kernels, strict=True):
-            bottoms = [arrays[value] for value in node.bottoms]
-            tops = [arrays[value] for value in node.tops]
+        for _, kernel, bottoms, tops in self._bound:
             if isinstance(kernel, NativeKernel):
                 calls += kernel.calls(bottoms, tops)
                 continue
             if calls:
-                self._steps.append(Program(calls, shared).run)
+                self._steps.append(Program(calls, self._space).run)
                 calls = []
             self._steps.append(partial(kernel, bottoms, tops))
         if calls:
-            self._steps.append(Program(calls, shared).run)
+            self._steps.append(Program(calls, self._space).run)
         self.multiplies = any(
             node.op.multiplies and not isinstance(kernel, NativeKernel)
             for node, kernel in zip(kept, self.kernels, strict=True)
@@ -351,3 +379,34 @@ class Plan:
         for step in self._steps:
             step()
         return {name: array.copy() for name, array in self._outputs.items()}
+
+    def timed(self, feed: Mapping[str, Array], runs: int) -> list[Step]:
+        """Run the kernels so many times on the inputs, each by itself; return what they took."""
+        alone: list[Callable[[], None]] = []
+        for _, kernel, bottoms, tops in self._bound:
+            if isinstance(kernel, NativeKernel):
+                alone.append(Program(kernel.calls(bottoms, tops), self._space).run)
+            else:
+                alone.append(partial(kernel, bottoms, tops))
+        seconds = np.empty((runs, len(alone)))
+        for run in seconds:
+            for name, array in self._inputs.items():
+                np.copyto(array, feed[name])
+            for i, step in enumerate(alone):
+                start = perf_counter()
+                step()
+                run[i] = perf_counter() - start
+        medians = np.median(seconds, axis=0).tolist()
+        steps = []
+        for (layers, kernel, _, tops), median in zip(self._bound, medians, strict=True):
+            what, space = _described(kernel)
+            steps.append(Step(layers, what, [top.shape for top in tops], space, median))
+        return steps
+
+
+def _described(kernel: Kernel) -> tuple[str, int]:
+    """Return what a kernel is, and the bytes that it takes besides blobs and weights."""
+    if isinstance(kernel, NativeKernel):
+        return kernel.layer.kernel, 4 * kernel.layer.space
+    scratch: int = getattr(kernel, "scratch_bytes", 0)
+    return "im2col, BLAS" if scratch else "NumPy", scratch
