@@ -102,7 +102,7 @@ NETS = {
         f'data = "{SAMPLE}-odd.txt"\n{_HALVES}',
         f'data = "{SAMPLE}-even.txt"\n{_HALVES}\nmean_value = [104, 117, 123]\ncrop = "227"',
         "conv1",
-        (0.00006, 0.0001, 0.00015, 0.0003),
+        (0.0003, 0.0005, 0.0008),
         few=True,
     ),
     ALEXNET: Case(

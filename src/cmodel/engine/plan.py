@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -48,10 +49,12 @@ class _Storage:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a value lies; offset in floats."""
+    """Where a value lies: in so many pieces, from the offset on, `step` apart; in floats."""
 
     storage: _Storage
     offset: int = 0
+    pieces: int = 1
+    step: int = 0
 
 
 @dataclass
@@ -180,40 +183,64 @@ class _Allocator:
         self._free.append(buffer)
 
 
-def _join(graph: _Graph) -> tuple[dict[int, tuple[int, int]], set[int]]:
+@dataclass(frozen=True)
+class _Part:
+    """Where a value lies within another: in each of its pieces from the offset on, in floats."""
+
+    whole: int
+    offset: int
+    pieces: int
+
+
+def _join(graph: _Graph) -> tuple[dict[int, _Part], set[int]]:
     """Find what can be written at once where a later operation would copy it to.
 
-    Returns for each such value the value that it is a part of, and its offset there; and the
-    positions of the nodes that then have nothing to do.
+    Returns the parts that such values are, and the positions of the nodes that then have nothing to
+    do. A value in several pieces is none that lies in one, so what writes it has to do so image by
+    image, and nothing else may read it.
     """
     made_by = {value: node for node in graph.nodes for value in node.tops}
-    parts: dict[int, tuple[int, int]] = {}
+    readers = Counter(value for node in graph.nodes for value in node.bottoms)
+    parts: dict[int, _Part] = {}
     done: set[int] = set()
     for i, node in enumerate(graph.nodes):
-        if not node.op.joins([graph.shapes[value] for value in node.bottoms]):
+        pieces = node.op.joins([graph.shapes[value] for value in node.bottoms])
+        if not pieces:
             continue
         owners = []
+        alone = True
         for value in node.bottoms:
+            chain = [value]
             while value in made_by and made_by[value].op.aliases:
                 value = made_by[value].bottoms[0]
+                chain.append(value)
             owners.append(value)
+            alone = alone and all(
+                readers[v] == 1 and graph.shapes[v][:1] == (pieces,) for v in chain
+            )
         free = all(value in made_by and value not in parts for value in owners)
         if not free or len(set(owners)) < len(owners):
             continue
+        if pieces > 1 and not (alone and all(_by_image(made_by[v], graph, pieces) for v in owners)):
+            continue
         offset = 0
         for value in owners:
-            parts[value] = node.tops[0], offset
-            offset += prod(graph.shapes[value])
+            parts[value] = _Part(node.tops[0], offset, pieces)
+            offset += prod(graph.shapes[value]) // pieces
         done.add(i)
     return parts, done
+
+
+def _by_image(node: _Node, graph: _Graph, images: int) -> bool:
+    """Return whether a node may be run for one of so many images after another."""
+    shapes = [graph.shapes[value] for value in node.bottoms]
+    return node.op.by_image and len(node.tops) == 1 and all(s[:1] == (images,) for s in shapes)
 
 
 class _Placer:
     """Gives each value of a graph its place."""
 
-    def __init__(
-        self, graph: _Graph, parts: Mapping[int, tuple[int, int]], uses: Sequence[float]
-    ) -> None:
+    def __init__(self, graph: _Graph, parts: Mapping[int, _Part], uses: Sequence[float]) -> None:
         self.places: dict[int, _Place] = {}
         self.allocator = _Allocator()
         self._graph = graph
@@ -236,8 +263,8 @@ class _Placer:
         """Return the value that this one is a part of, at last, and its offset there."""
         offset = 0
         while value in self._parts:
-            value, more = self._parts[value]
-            offset += more
+            part = self._parts[value]
+            value, offset = part.whole, offset + part.offset
         return value, offset
 
     def _new(self, value: int) -> _Place:
@@ -257,7 +284,9 @@ class _Placer:
         if whole != value:
             if whole not in self.places:
                 self.places[whole] = self._new(whole)
-            return _Place(self.places[whole].storage, offset)
+            part = self._parts[value]
+            step = prod(self._graph.shapes[part.whole]) // part.pieces
+            return _Place(self.places[whole].storage, offset, part.pieces, step)
         if value in self.places:
             return self.places[value]
         if (
@@ -288,6 +317,31 @@ def _check_memory(needed: int) -> None:
             f"{limit / 1e9:,.1f} GB",
             hint="feed a smaller batch or smaller images",
         )
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """A kernel, and the bottoms and tops of each of its calls.
+
+    layers, shapes : as of `Step`.
+    """
+
+    layers: list[str]
+    kernel: Kernel
+    feeds: list[tuple[list[Array], list[Array]]]
+    shapes: list[Shape]
+
+    def calls(self) -> list[Call]:
+        """Return the calls of a native kernel."""
+        if not isinstance(self.kernel, NativeKernel):
+            raise AssertionError("the kernel is none that runs in C")
+        return [call for feed in self.feeds for call in self.kernel.calls(*feed)]
+
+    def plain(self) -> list[Callable[[], None]]:
+        """Return the calls of any other."""
+        if isinstance(self.kernel, NativeKernel):
+            raise AssertionError("the kernel runs in C")
+        return [partial(self.kernel, *feed) for feed in self.feeds]
 
 
 class Plan:
@@ -322,13 +376,15 @@ class Plan:
         kept = [
             node for i, node in enumerate(graph.nodes) if i not in joined and not node.op.aliases
         ]
+        # How many times each runs, for an image each time.
+        turns = [max([placer.places[value].pieces for value in node.tops]) for node in kept]
         self.kernels = [
             node.op.bind(
-                [graph.shapes[value] for value in node.bottoms],
-                [graph.shapes[value] for value in node.tops],
+                [_of_one(graph.shapes[value], times) for value in node.bottoms],
+                [_of_one(graph.shapes[value], times) for value in node.tops],
                 threads,
             )
-            for node in kept
+            for node, times in zip(kept, turns, strict=True)
         ]
         native = [kernel for kernel in self.kernels if isinstance(kernel, NativeKernel)]
         self.native = len(native) == len(self.kernels)
@@ -337,25 +393,23 @@ class Plan:
         scratch = sum(getattr(kernel, "scratch_bytes", 0) for kernel in self.kernels)
         _check_memory(4 * (sum(sizes) + space) + scratch)
         self._space = allocate(space)
-        self._bound = [
-            (
-                node.layers,
-                kernel,
-                [arrays[value] for value in node.bottoms],
-                [arrays[value] for value in node.tops],
-            )
-            for node, kernel in zip(kept, self.kernels, strict=True)
-        ]
+        self._bound: list[_Bound] = []
+        for node, kernel, times in zip(kept, self.kernels, turns, strict=True):
+            bottoms = [_split(arrays[value], times) for value in node.bottoms]
+            tops = [_split(arrays[value], times) for value in node.tops]
+            shapes_of_tops = [graph.shapes[value] for value in node.tops]
+            feeds = [([b[i] for b in bottoms], [t[i] for t in tops]) for i in range(times)]
+            self._bound.append(_Bound(node.layers, kernel, feeds, shapes_of_tops))
         self._steps: list[Callable[[], None]] = []
         calls: list[Call] = []
-        for _, kernel, bottoms, tops in self._bound:
-            if isinstance(kernel, NativeKernel):
-                calls += kernel.calls(bottoms, tops)
+        for bound in self._bound:
+            if isinstance(bound.kernel, NativeKernel):
+                calls += bound.calls()
                 continue
             if calls:
                 self._steps.append(Program(calls, self._space).run)
                 calls = []
-            self._steps.append(partial(kernel, bottoms, tops))
+            self._steps += bound.plain()
         if calls:
             self._steps.append(Program(calls, self._space).run)
         self.multiplies = any(
@@ -364,8 +418,14 @@ class Plan:
         )
 
     def _array(self, place: _Place, shape: Shape) -> Array:
-        start = place.offset
-        return self._buffers[place.storage.buffer][start : start + prod(shape)].reshape(shape)
+        """Return the view of a value: contiguous, or each of its pieces is."""
+        buffer, start, size = self._buffers[place.storage.buffer], place.offset, prod(shape)
+        if place.pieces == 1:
+            return buffer[start : start + size].reshape(shape)
+        strides = (4 * place.step, *(4 * prod(shape[i + 1 :]) for i in range(1, len(shape))))
+        # Checks that no piece ends beyond the buffer.
+        _ = buffer[start + (place.pieces - 1) * place.step + size // place.pieces - 1]
+        return np.ndarray(shape, np.float32, buffer, 4 * start, strides)
 
     @property
     def buffer_bytes(self) -> int:
@@ -382,26 +442,37 @@ class Plan:
 
     def timed(self, feed: Mapping[str, Array], runs: int) -> list[Step]:
         """Run the kernels so many times on the inputs, each by itself; return what they took."""
-        alone: list[Callable[[], None]] = []
-        for _, kernel, bottoms, tops in self._bound:
-            if isinstance(kernel, NativeKernel):
-                alone.append(Program(kernel.calls(bottoms, tops), self._space).run)
-            else:
-                alone.append(partial(kernel, bottoms, tops))
+        alone = [
+            [Program(bound.calls(), self._space).run]
+            if isinstance(bound.kernel, NativeKernel)
+            else bound.plain()
+            for bound in self._bound
+        ]
         seconds = np.empty((runs, len(alone)))
         for run in seconds:
             for name, array in self._inputs.items():
                 np.copyto(array, feed[name])
-            for i, step in enumerate(alone):
+            for i, steps_of_kernel in enumerate(alone):
                 start = perf_counter()
-                step()
+                for step in steps_of_kernel:
+                    step()
                 run[i] = perf_counter() - start
         medians = np.median(seconds, axis=0).tolist()
         steps = []
-        for (layers, kernel, _, tops), median in zip(self._bound, medians, strict=True):
-            what, space = _described(kernel)
-            steps.append(Step(layers, what, [top.shape for top in tops], space, median))
+        for bound, median in zip(self._bound, medians, strict=True):
+            what, space = _described(bound.kernel)
+            steps.append(Step(bound.layers, what, bound.shapes, space, median))
         return steps
+
+
+def _of_one(shape: Shape, times: int) -> Shape:
+    """Return the shape of one of so many images; of all where it is run once."""
+    return shape if times == 1 else (1, *shape[1:])
+
+
+def _split(array: Array, times: int) -> list[Array]:
+    """Return an array, or each of so many images of it."""
+    return [array] if times == 1 else np.split(array, times)
 
 
 def _described(kernel: Kernel) -> tuple[str, int]:

@@ -17,9 +17,9 @@ class Concat(Op):
 
     multiplies = False
 
-    def joins(self, bottoms: Sequence[Shape]) -> bool:
-        """Return whether nothing is before the axis."""
-        return prod(bottoms[0][: concat_axis(self.layer, len(bottoms[0]))]) == 1
+    def joins(self, bottoms: Sequence[Shape]) -> int:
+        """Return how many times the bottoms stand one after another."""
+        return prod(bottoms[0][: concat_axis(self.layer, len(bottoms[0]))])
 
     def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         """Bind to the axis."""

@@ -59,6 +59,8 @@ class GemmKernel:
 class Convolution(Op):
     """Weights (out, in / group, kernel...) and bias (out,)."""
 
+    by_image = True
+
     def __init__(self, layer: Layer, parameters: Sequence[Parameter]) -> None:
         super().__init__(layer, parameters)
         param = layer.param.convolution_param

@@ -64,6 +64,7 @@ class Op(ABC):
     overwrites : the kernel may be called with its first top lying on its first bottom.
     aliases : the tops hold the bottom's values unchanged, at most in another shape; no kernel runs.
     multiplies : the kernel may call BLAS, whose threads are to be held at one meanwhile.
+    by_image : what it does to each image may be done by itself, at no great loss.
     fast : kernels may be bound whose rounding errors are larger, for speed.
     compressed : kernels may be bound that compute with compressed weights as they are.
     range : of the first bottom, where kernels of 8-bit integers may be bound; else None.
@@ -72,6 +73,7 @@ class Op(ABC):
     overwrites: ClassVar[bool] = False
     aliases: ClassVar[bool] = False
     multiplies: ClassVar[bool] = True
+    by_image: ClassVar[bool] = False
     fast: bool = False
     compressed: bool = True
     range: Range | None = None
@@ -83,9 +85,12 @@ class Op(ABC):
     def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         """Return the kernel for these shapes."""
 
-    def joins(self, bottoms: Sequence[Shape]) -> bool:
-        """Return whether the top is nothing but the bottoms' values, one after another."""
-        return False
+    def joins(self, bottoms: Sequence[Shape]) -> int:
+        """Return how many times the top holds a piece of each bottom, one after another, in turn.
+
+        1: it is nothing but the bottoms one after another; 0: it is something else.
+        """
+        return 0
 
     def followed(self, following: Op) -> Op | None:
         """Return this operation with another after it, or None where it cannot take it over.

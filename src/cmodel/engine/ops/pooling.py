@@ -44,6 +44,7 @@ class Pooling(Op):
     """Windows clipped as Caffe clips them; rectify: negative results become 0."""
 
     multiplies = False
+    by_image = True
     rectify = False
 
     def followed(self, following: Op) -> Pooling | None:
