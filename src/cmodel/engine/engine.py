@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +15,7 @@ from cmodel.blas import limit_threads
 from cmodel.engine.sections import Section, cut
 from cmodel.engine.selection import describe_inputs, select
 from cmodel.errors import DataError, LimitError, NetError, UsageError, WeightsError, did_you_mean
-from cmodel.net import Layer, Net, Parameters, Shape, infer_shapes
+from cmodel.net import Layer, Net, Parameter, Parameters, Shape, infer_shapes
 from cmodel.net.shapes.rule import check_shape, text
 from cmodel.proto import caffe_pb2
 from cmodel.threads import thread_count
@@ -283,8 +283,7 @@ class Engine:
             factory = self._factory_of(layer)
             self._check_parameters(layer, shapes.parameters[layer.key] or [], fed)
             if layer.key not in self._ops:
-                forms = [self.net.parameters[name] for name in layer.parameters]
-                op = factory(layer, forms)
+                op = factory(layer, _Forms(self.net.parameters, layer.parameters))
                 if isinstance(op, Op):
                     op.fast = self.math != "exact"
                     op.range = layer.range if self.math == "int8" else None
@@ -345,6 +344,27 @@ class Engine:
                 where=where,
                 hint=describe_inputs(self.net),
             )
+
+
+class _Forms(Sequence[Parameter]):
+    """The parameters of a layer; those of a file are decoded at each access, and not kept."""
+
+    def __init__(self, parameters: Parameters, names: Sequence[str]) -> None:
+        self._parameters, self._names = parameters, names
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, index: int) -> Parameter: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Parameter]: ...
+
+    def __getitem__(self, index: int | slice) -> Parameter | Sequence[Parameter]:
+        if isinstance(index, slice):
+            return [self._parameters[name] for name in self._names[index]]
+        return self._parameters[self._names[index]]
 
 
 def _trimmed(shape: Shape) -> Shape:

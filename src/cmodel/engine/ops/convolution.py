@@ -6,19 +6,22 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING
 
 from cmodel import _engine
-from cmodel._gemm import Convolution as Gemm
-from cmodel._gemm import Deconvolution
 from cmodel.engine.ops.finish import Finish
 from cmodel.engine.ops.int8 import int8_convolution, int8_suits
 from cmodel.engine.ops.many_axes import convolution_kernel
 from cmodel.engine.ops.native import LEAST_SHARED, Weights, native_kernel
-from cmodel.engine.ops.op import Array, Kernel, NativeKernel, Op, dense, team
+from cmodel.engine.ops.op import Array, Held, Kernel, NativeKernel, Op, dense, team
 from cmodel.engine.ops.relu import ReLU
 from cmodel.net import Layer, Parameter, Shape
 from cmodel.net.shapes.convolution import convolution_groups
 from cmodel.net.shapes.windows import Window, convolution_window
+
+if TYPE_CHECKING:
+    from cmodel._gemm import Convolution as Gemm
+    from cmodel._gemm import Deconvolution
 
 # What the compiled kernels take.
 AXES = 3
@@ -65,7 +68,7 @@ class Convolution(Op):
         super().__init__(layer, parameters)
         param = layer.param.convolution_param
         self.outputs: int = param.num_output
-        self.weights = Weights(parameters[0], self.outputs)
+        self.weights = Weights(Held(parameters, 0), self.outputs)
         self.finish = Finish(bias=dense(parameters[1]).reshape(-1) if param.bias_term else None)
 
     def followed(self, following: Op) -> Convolution | None:
@@ -85,6 +88,12 @@ class Convolution(Op):
 
     def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         """Bind to one geometry; each bottom is convolved alike."""
+        try:
+            return self._bind(bottoms, tops, threads)
+        finally:
+            self.weights.held.release()
+
+    def _bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         layer, bottom = self.layer, bottoms[0]
         window = convolution_window(layer, bottom)
         groups = convolution_groups(layer, bottom[window.axis])
@@ -106,6 +115,9 @@ class Convolution(Op):
         if _engine.available():
             allowed = self.fast, self.compressed
             return native_kernel(shapes, self.weights, self.finish, *allowed, workers)
+        # SciPy, whose BLAS it calls, takes longer to load than most nets to run.
+        from cmodel._gemm import Convolution as Gemm
+
         gemm = Gemm(
             *shapes,
             self.weights.plain,

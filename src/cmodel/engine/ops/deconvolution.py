@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from cmodel._gemm import Deconvolution as Gemm
 from cmodel.engine.ops.convolution import AXES, GemmKernel, spatial, window_of
 from cmodel.engine.ops.many_axes import deconvolution_kernel
 from cmodel.engine.ops.op import Array, Kernel, Op, dense, team
@@ -29,6 +28,8 @@ class Deconvolution(Op):
         param = layer.param.convolution_param
         if len(window.kernel) > AXES:
             return deconvolution_kernel(window, param.group, self.weights, self.bias)
+        from cmodel._gemm import Deconvolution as Gemm  # loads SciPy
+
         gemm = Gemm(
             prod(bottom[: window.axis]),
             param.group,

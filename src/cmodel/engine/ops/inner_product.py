@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmodel import _engine
-from cmodel._gemm import inner_product
 from cmodel.engine.ops.compressed import Coded, coded, sparse_rows
 from cmodel.engine.ops.costs import coded_pays, sparse_product_pays
 from cmodel.engine.ops.finish import Finish
 from cmodel.engine.ops.int8 import Int8Weights, int8_inner_product, int8_weights
 from cmodel.engine.ops.native import LEAST_SHARED
-from cmodel.engine.ops.op import Array, Kernel, NativeKernel, Op, dense, team
+from cmodel.engine.ops.op import Array, Held, Kernel, NativeKernel, Op, dense, team
 from cmodel.net import Layer, Parameter, Shape
 from cmodel.tensors import Sparse, size_of
 
@@ -34,34 +33,39 @@ _Arguments = tuple[
 class _Weights:
     """Of one layer, as kernels read them; each is made when it is first asked for."""
 
-    def __init__(self, form: Parameter, outputs: int, transposed: bool) -> None:
-        self.outputs, self.inner = outputs, size_of(form.shape) // outputs
-        self._form = form
+    def __init__(self, held: Held, outputs: int, transposed: bool) -> None:
+        self.outputs = outputs
+        self.held = held
         self._transposed = transposed
+
+    @cached_property
+    def inner(self) -> int:
+        """Number of inputs."""
+        return size_of(self.held.form.shape) // self.outputs
 
     @cached_property
     def plain(self) -> Array:
         """(N, K), or (K, N) where they are transposed."""
-        return dense(self._form).reshape(
+        return dense(self.held.form).reshape(
             (-1, self.outputs) if self._transposed else (self.outputs, -1)
         )
 
     @cached_property
     def int8(self) -> Int8Weights | None:
         """Those of a form of 8-bit integers, as they are."""
-        return None if self._transposed else int8_weights(self._form, self.outputs)
+        return None if self._transposed else int8_weights(self.held.form, self.outputs)
 
     @cached_property
     def stored(self) -> int | None:
         """Number of stored weights, where the form is sparse and the kernel can take it."""
-        if not isinstance(self._form, Sparse) or self.inner > _engine.MOST_COLUMNS:
+        if not isinstance(self.held.form, Sparse) or self.inner > _engine.MOST_COLUMNS:
             return None
-        return self._form.values.shape[0]
+        return self.held.form.values.shape[0]
 
     @cached_property
     def sparse(self) -> _Arguments | None:
         """Those of a sparse form, as the kernel takes them."""
-        rows = sparse_rows(self._form, self.outputs)
+        rows = sparse_rows(self.held.form, self.outputs)
         if rows is None:
             return None
         columns, values = rows.columns.astype(np.uint16), rows.values
@@ -72,7 +76,7 @@ class _Weights:
     @cached_property
     def coded(self) -> _Arguments | None:
         """Those of a form with a small codebook, as the kernel takes them."""
-        table = coded(self._form, self.outputs)
+        table = coded(self.held.form, self.outputs)
         return None if table is None else (None, None, None, table.indices, table.entries)
 
 
@@ -83,7 +87,7 @@ class InnerProduct(Op):
         super().__init__(layer, parameters)
         param = layer.param.inner_product_param
         self.transposed = param.transpose
-        self.weights = _Weights(parameters[0], param.num_output, param.transpose)
+        self.weights = _Weights(Held(parameters, 0), param.num_output, param.transpose)
         self.bias: Array | None = dense(parameters[1]).reshape(-1) if param.bias_term else None
         self.native = _engine.available() and not param.transpose
         self.finish = Finish(bias=self.bias)
@@ -102,6 +106,12 @@ class InnerProduct(Op):
 
     def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         """Bind to the number of rows."""
+        try:
+            return self._bind(bottoms, tops, threads)
+        finally:
+            self.weights.held.release()
+
+    def _bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         outputs, inputs = self.weights.outputs, self.weights.inner
         work = prod(bottoms[0]) * outputs
         rows, workers = prod(bottoms[0]) // inputs, threads if work >= LEAST_SHARED else 1
@@ -117,6 +127,8 @@ class InnerProduct(Op):
                 layer or _engine.Dense(rows, self.weights.plain, finish, workers),
                 self.finish.residual,
             )
+        from cmodel._gemm import inner_product  # loads SciPy
+
         workers = team(threads, work)
         weights = self.weights.plain
 

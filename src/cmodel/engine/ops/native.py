@@ -16,8 +16,7 @@ from cmodel.engine.ops.costs import (
 )
 from cmodel.engine.ops.finish import Finish
 from cmodel.engine.ops.int8 import Int8Weights, int8_weights
-from cmodel.engine.ops.op import Array, NativeKernel, dense
-from cmodel.net import Parameter
+from cmodel.engine.ops.op import Array, Held, NativeKernel, dense
 
 # Multiply-adds below which the engine's own threads are not worth waking.
 LEAST_SHARED = 150_000
@@ -26,9 +25,9 @@ LEAST_SHARED = 150_000
 class Weights:
     """Of one layer, in the orders that kernels read; each is made when it is first asked for."""
 
-    def __init__(self, form: Parameter, outputs: int) -> None:
+    def __init__(self, held: Held, outputs: int) -> None:
         self.outputs = outputs
-        self._form = form
+        self.held = held
         self._packed: dict[tuple[int, int], Array] = {}
         self._blocks: dict[int, Blocks | None] = {}
 
@@ -40,7 +39,7 @@ class Weights:
     @cached_property
     def int8(self) -> Int8Weights | None:
         """Those of a form of 8-bit integers."""
-        return int8_weights(self._form, self.outputs)
+        return int8_weights(self.held.form, self.outputs)
 
     def packed(self, groups: int, kernel: int, winograd: int) -> Array:
         """Return them for the plain sum, or for Winograd's filtering by tiles of so many rows."""
@@ -56,7 +55,7 @@ class Weights:
     @cached_property
     def sparse(self) -> SparseRows | None:
         """The stored weights of a sparse form."""
-        return sparse_rows(self._form, self.outputs)
+        return sparse_rows(self.held.form, self.outputs)
 
     def blocks(self, rows: int) -> Blocks | None:
         """Return the blocks of so many rows of a sparse form."""
@@ -65,7 +64,7 @@ class Weights:
         return self._blocks[rows]
 
     def _dense(self) -> Array:
-        return dense(self._form).reshape(self.outputs, -1)
+        return dense(self.held.form).reshape(self.outputs, -1)
 
 
 def sparse_blocks(shapes: Shapes, weights: Weights, fast: bool) -> Blocks | None:

@@ -58,6 +58,28 @@ def dense(parameter: Parameter) -> Array:
     return np.ascontiguousarray(parameter.to_dense(), np.float32)
 
 
+class Held:
+    """A parameter that is decoded when it is asked for, and given back when kernels are made.
+
+    parameters : each access may decode it anew.
+    """
+
+    def __init__(self, parameters: Sequence[Parameter], index: int) -> None:
+        self._parameters, self._index = parameters, index
+        self._form: Parameter | None = None
+
+    @property
+    def form(self) -> Parameter:
+        """The parameter, decoded at most once between two calls of `release`."""
+        if self._form is None:
+            self._form = self._parameters[self._index]
+        return self._form
+
+    def release(self) -> None:
+        """Keep it no longer: what kernels read has been made of it."""
+        self._form = None
+
+
 class Op(ABC):
     """A layer with its parameters, ready to be bound to shapes.
 

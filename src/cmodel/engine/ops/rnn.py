@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cmodel._gemm import inner_product
 from cmodel.engine.ops.op import Array, Kernel, Op, dense, team
 from cmodel.net import Layer, Parameter, Shape
 from cmodel.net.shapes.recurrent import RNN_STATES, has_static_input
@@ -30,6 +29,8 @@ class RNN(Op):
 
     def bind(self, bottoms: Sequence[Shape], tops: Sequence[Shape], threads: int) -> Kernel:
         """Bind to steps and streams."""
+        from cmodel._gemm import inner_product  # loads SciPy
+
         steps, streams, hidden = tops[0]
         inputs = self.weights.shape[1]
         workers = team(threads, steps * streams * self.weights.size)
