@@ -1,19 +1,21 @@
 """From a file to the first output: seconds and peak memory, beside other engines' dense files.
 
-    python benchmarks/first_output.py [NET ...] [--threads 1] [--runs 5] [--peers PYTHON]
+    python benchmarks/first_output.py [NET ...] [--threads 1] [--runs 5] [--peers PYTHON] [--json]
 
 NET: a name of benchmarks/nets (default: vgg16), with random weights. Ours is packed: k-means with
 256 values for convolutions and 16 for inner products. PYTHON: an interpreter that has the peers
 (requirements-peers.txt); each loads its own dense file, converted before. Each run is a process of
 its own; the engines take turns. Given are medians: seconds from the loaded libraries to the first
 output, seconds that importing them took, and the most memory that the process had at any time.
-The files are in the page cache.
+The files are in the page cache. --json puts the figures into benchmarks/results/first_output.json,
+beside those of other nets and thread counts; docs/generate_performance.py makes the page.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -24,7 +26,7 @@ from typing import Any
 import numpy as np
 from peer_worker import ENGINES, Runner
 
-HERE = Path(__file__).parent
+FIGURES = Path(__file__).with_name("results") / "first_output.json"
 PEERS = ("onnxruntime", "openvino", "ncnn", "mnn", "opencv")
 MODULES = {"opencv": "cv2", "mnn": "MNN"}
 RECIPE = (
@@ -82,8 +84,8 @@ def work(name: str, folder: Path, threads: int) -> None:
     print(json.dumps({**facts, "sum": float(np.abs(output).sum())}))
 
 
-def measure(net: str, threads: int, runs: int, peers: Path | None) -> None:
-    """Print the lines of one net."""
+def measure(net: str, threads: int, runs: int, peers: Path | None) -> dict[str, Any]:
+    """Print the lines of one net, and return what they say."""
     from peers import prepare
 
     import cmodel
@@ -103,6 +105,9 @@ def measure(net: str, threads: int, runs: int, peers: Path | None) -> None:
         del loaded, small
         print(f"{net}: {size:,} bytes packed; {threads} threads, medians of {runs} runs")
         found: dict[str, list[dict[str, float]]] = {engine: [] for engine in engines}
+        # Modules are compiled once, as when they are installed.
+        env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        env |= {"PYTHONPYCACHEPREFIX": str(folder / "pyc")}
         for number in range(runs + 1):
             for engine, python in engines.items():
                 command = [python, __file__, "--work", engine, folder, "--threads", threads]
@@ -111,11 +116,13 @@ def measure(net: str, threads: int, runs: int, peers: Path | None) -> None:
                     check=True,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
+                    env=env,
                     timeout=SECONDS_TO_CONVERT,
                 )
                 # The first run converts.
                 if number:
                     found[engine].append(json.loads(done.stdout.splitlines()[-1]))
+    medians = {}
     for engine, rows in found.items():
         median = {key: float(np.median([row[key] for row in rows])) for key in rows[0]}
         seconds, imports = 1e3 * median["seconds"], 1e3 * median["import"]
@@ -123,6 +130,8 @@ def measure(net: str, threads: int, runs: int, peers: Path | None) -> None:
             f"{engine:16}{seconds:8.0f} ms   import {imports:6.0f} ms"
             f"   peak {median['peak'] / 1e6:7.0f} MB"
         )
+        medians[engine] = {key: median[key] for key in ("seconds", "import", "peak")}
+    return {"bytes": size, "engines": medians}
 
 
 def main() -> None:
@@ -132,13 +141,18 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--peers", type=Path, metavar="PYTHON")
+    parser.add_argument("--json", action="store_true", help="keep the figures")
     parser.add_argument("--work", nargs=2, metavar=("ENGINE", "FOLDER"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
         work(options.work[0], Path(options.work[1]), options.threads)
         return
     for net in options.nets:
-        measure(net, options.threads, options.runs, options.peers)
+        row = measure(net, options.threads, options.runs, options.peers)
+        if options.json:
+            rows = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+            rows[f"{net}, {options.threads}"] = {"net": net, "threads": options.threads, **row}
+            FIGURES.write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

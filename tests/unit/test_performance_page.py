@@ -20,7 +20,8 @@ def generator():
 
 def test_the_page_is_up_to_date(generator):
     figures = json.loads(generator.FIGURES.read_text(encoding="utf-8"))
-    assert generator.PAGE.read_text(encoding="utf-8") == generator.page(figures), (
+    first = json.loads(generator.FIRST.read_text(encoding="utf-8"))
+    assert generator.PAGE.read_text(encoding="utf-8") == generator.page(figures, first), (
         "run `python docs/generate_performance.py`"
     )
 
@@ -38,7 +39,11 @@ def test_every_engine_is_on_it_measured_or_missing(generator):
             "rows": [{**row, "engine": "mnn"}, {**row, "engine": "cmodel-exact"}],
             "ratios": [{**cell, "engine": "cmodel-exact", **ratio}],
             "missing": [{**cell, "engine": "ncnn", "reason": "no | such layer"}],
-        }
+        },
+        {"a, 2": {
+            "net": "a", "threads": 2, "bytes": 9,
+            "engines": {"packed": {"seconds": 0.25, "import": 0.125, "peak": 3.2e8}},
+        }},
     )  # fmt: skip
     assert "| a | 4 | 1 | cmodel-exact | mnn | 0.50 | 0.40 to 0.60 | 0.55 |" in page
     assert "## Batch 4, 1 thread\n" in page
@@ -46,3 +51,4 @@ def test_every_engine_is_on_it_measured_or_missing(generator):
     assert "| a | 1.23 (2e-06) | 1.23 (2e-06) |" in page
     assert r"| a | 4 | 1 | ncnn | no \| such layer |" in page
     assert "mnn 1.2" in page
+    assert "| a | 2 | packed | 0.250 | 0.125 | 320 |" in page

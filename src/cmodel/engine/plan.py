@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf, prod
@@ -378,14 +379,18 @@ class Plan:
         ]
         # How many times each runs, for an image each time.
         turns = [max([placer.places[value].pieces for value in node.tops]) for node in kept]
-        self.kernels = [
-            node.op.bind(
-                [_of_one(graph.shapes[value], times) for value in node.bottoms],
-                [_of_one(graph.shapes[value], times) for value in node.tops],
-                threads,
-            )
-            for node, times in zip(kept, turns, strict=True)
-        ]
+
+        def bind(node: _Node, times: int) -> Kernel:
+            with np.errstate(all="ignore"):
+                return node.op.bind(
+                    [_of_one(graph.shapes[value], times) for value in node.bottoms],
+                    [_of_one(graph.shapes[value], times) for value in node.tops],
+                    threads,
+                )
+
+        # Decoding and packing weights takes longer than the first run of most nets.
+        with ThreadPoolExecutor(threads) as pool:
+            self.kernels = list(pool.map(bind, kept, turns))
         native = [kernel for kernel in self.kernels if isinstance(kernel, NativeKernel)]
         self.native = len(native) == len(self.kernels)
         space = max((kernel.layer.space for kernel in native), default=0)
