@@ -273,8 +273,10 @@ def options_of(row: Row) -> Iterator[tuple[str, Any]]:
     """Yield "method option" and value of the steps of a row that are its own."""
     for step in row["recipe"]["step"]:
         for key, value in step.items():
-            if key not in ("method", "select", "optional") and step["method"] not in COMMON:
-                yield f"{step['method']} {key}", value
+            if key in ("method", "select", "optional") or step["method"] in COMMON:
+                continue
+            for option, one in flat(key, value) if isinstance(value, dict) else [(key, value)]:
+                yield f"{step['method']} {option}", one
 
 
 def random_section(rows: Mapping[str, Sequence[Row]]) -> Iterator[str]:
