@@ -68,11 +68,11 @@ cm_status cm_sort_float32(float *values, size_t n) {
 
 void cm_prefix_sums(const float *sorted, size_t n, double *sums) {
     double total = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (i % CM_SUMS == 0) sums[i / CM_SUMS] = total;
-        total += sorted[i];
+    for (size_t block = 0; block < n / CM_SUMS; block++, sorted += CM_SUMS) {
+        sums[block] = total;
+        for (size_t i = 0; i < CM_SUMS; i++) total += sorted[i];
     }
-    if (n % CM_SUMS == 0) sums[n / CM_SUMS] = total;
+    sums[n / CM_SUMS] = total;
 }
 
 /* Sum of the first `count` values, added in their order. */

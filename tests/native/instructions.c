@@ -15,6 +15,7 @@
 #include "cm_rans.h"
 #include "cm_simd.h"
 #include "cm_sparse.h"
+#include "cm_vectors.h"
 
 static const char *level_name;
 
@@ -239,6 +240,22 @@ static void assignment(const char *name, size_t clusters) {
     free(index);
 }
 
+static void nearest(void) {
+    enum { POINTS = 512, DEPTH = 8, WORDS = 256 };
+    float *points = room(POINTS * DEPTH * sizeof *points);
+    float *words = room(WORDS * DEPTH * sizeof *words);
+    uint16_t *codes = room(POINTS * sizeof *codes);
+    for (size_t i = 0; i < POINTS * DEPTH; i++) points[i] = (float)(i * 7919 % 1009) / 1009;
+    for (size_t i = 0; i < WORDS * DEPTH; i++) words[i] = (float)(i * 104729 % 1013) / 1013;
+    cm_status status = CM_OK;
+    MEASURE("nearest", POINTS * WORDS, "point and codeword",
+            status = cm_nearest(points, POINTS, DEPTH, words, WORDS, codes));
+    CHECK(status == CM_OK);
+    free(points);
+    free(words);
+    free(codes);
+}
+
 static void lloyd(void) {
     enum { VALUES = 20000, CLUSTERS = 32, ROUNDS = 10 };
     float *values = room(VALUES * sizeof *values);
@@ -277,6 +294,8 @@ int main(void) {
         assignment("assign_32", 32);
         assignment("assign_256", 256);
         lloyd();
+        nearest();
+    nearest();
     }
     if (wrong) fprintf(stderr, "%d wrong results\n", wrong);
     return wrong > 0;
