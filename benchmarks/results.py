@@ -37,6 +37,7 @@ class Case:
     first : the first convolution, whose one to three input channels no block of weights fits.
     knobs : of quantize.rdo; correct : fit each layer to the responses of the original.
     few : fewer settings of each method, for nets that take long.
+    low_rank : svd before rdo as well, for nets whose weights are in large inner products.
     """
 
     files: tuple[str, str]
@@ -46,6 +47,7 @@ class Case:
     knobs: tuple[float, ...]
     correct: bool = False
     few: bool = False
+    low_rank: bool = False
 
     @property
     def exclude(self) -> str:
@@ -70,6 +72,7 @@ NETS = {
         _MNIST,
         "conv1",
         (0.001, 0.002, 0.003, 0.0045),
+        low_rank=True,
     ),
     "lenet300100_dns": Case(
         _files("lenet300100_dns", "caffe_lenet300100_original"),
@@ -77,6 +80,7 @@ NETS = {
         _MNIST,
         "",
         (0.001, 0.002, 0.003, 0.0045),
+        low_rank=True,
     ),
     "cifar10_full": Case(
         _files("cifar10_full", "cifar10_full_iter_70000"),
@@ -110,8 +114,9 @@ NETS = {
         _OBJECTS,
         f"{_CIFAR}\nlimit = 2000\nmean_value = [125, 123, 114]\nscale = 0.015625",
         "conv1",
-        (0.001, 0.002, 0.004, 0.008),
+        (0.0001, 0.0002, 0.0004),
         few=True,
+        low_rank=True,
     ),
 }
 
@@ -260,6 +265,9 @@ def grid(name: str) -> str:
     ]
     parts += [f'[[method]]\npreset = "{preset}"\n' for preset in PRESETS]
     parts.append(f'[[method]]\nname = "rdo"\nstep = [{rdo(case)}]\n')
+    if case.low_rank:
+        svd = '{method = "factorize.svd", energy = 0.99, weighted = true}'
+        parts.append(f'[[method]]\nname = "svd, rdo"\nstep = [{svd}, {rdo(case)}]\n')
     parts += [
         f'[[method]]\nname = "{label}"\nstep = [{HEAD}, {steps}, {TAIL}]\n'
         for label, steps in methods(case)
