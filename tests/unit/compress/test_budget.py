@@ -51,6 +51,14 @@ class TestSearch:
         assert 39_000 <= found.best.bytes <= 40_000
         assert found.best.comparison is None
 
+    def test_low_rank_first_takes_fewer_bytes(self, example, tmp_path):
+        net, images, _ = example
+        packed = {
+            name: cmodel.compress(net, name, data=images[:100]) for name in ("rdo", "low-rank")
+        }
+        assert {"ip1_v/0", "ip1_u/0"} <= set(packed["low-rank"].parameters)
+        assert size_of(packed["low-rank"], tmp_path) < size_of(packed["rdo"], tmp_path)
+
     def test_what_a_size_leaves_over_is_used(self, example):
         net, images, _ = example
         goal, judge = Goal(size=30_000), judge_of(example)

@@ -161,7 +161,7 @@ def test_recipe_files(tmp_path):
 
 
 def test_every_preset_works_and_is_named_as_its_file():
-    plain = ["deep-compression", "int8", "kmeans-huffman", "linear8", "lossless", "rdo"]
+    plain = ["deep-compression", "int8", "kmeans-huffman", "linear8", "lossless", "low-rank", "rdo"]
     trained = ["deep-compression-full", "han2015", "smallest"]
     assert preset_names() == sorted(plain + trained)
     net = toy_net()
@@ -172,6 +172,7 @@ def test_every_preset_works_and_is_named_as_its_file():
     assert isinstance(forms["linear8"], Linear)
     assert isinstance(forms["int8"], Linear)
     assert isinstance(forms["rdo"], Trellis)
+    assert isinstance(forms["low-rank"], Trellis)
     assert all(load_preset(name).name == name for name in preset_names())
 
 
