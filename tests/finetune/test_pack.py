@@ -85,6 +85,25 @@ def test_a_command_that_has_ended_is_not_trained_again(files, capsys):
     assert "of another run" in error
 
 
+def test_the_student_of_the_example(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(EXAMPLE)
+    text = (EXAMPLE / "student.toml").read_text().replace("epochs = 60", "epochs = 1")
+    (tmp_path / "student.toml").write_text(text)
+    model = ["deploy.prototxt", "lenet_fashion.caffemodel", "-o", str(tmp_path / "s.cmodel")]
+    data = ["--train", "train5000-images-idx3-ubyte.gz", "--data", "t10k-images-idx3-ubyte.gz"]
+    options = [
+        "--recipe",
+        str(tmp_path / "student.toml"),
+        "--scale",
+        "0.00390625",
+        "--limit",
+        "200",
+    ]
+    assert main(["pack", *model, *data, *options, "--threads", "1", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert sum(p["elements"] for layer in facts["layers"] for p in layer["parameters"]) == 19_762
+
+
 def test_real_training_on_fashion_mnist(tmp_path):
     """A minute on one core: pruned to 10 %, 8 shared values, and trained with the rate."""
     from cmodel import container
