@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from math import prod
 from typing import Any
 
 from cmodel.cli.options import load_model
 from cmodel.cli.terminal import Terminal, bytes_text, table
 from cmodel.errors import UsageError
-from cmodel.net import Net, Shape
+from cmodel.net import Layer, Net, Shape
 
 RUNS = 10
+# Layers whose weights are all used at each position.
+PRODUCTS = ("Convolution", "ConvolutionDepthwise", "DepthwiseConvolution", "InnerProduct")
 
 
 def plan_facts(args: argparse.Namespace, terminal: Terminal) -> tuple[dict[str, Any], str]:
@@ -31,7 +34,7 @@ def plan_facts(args: argparse.Namespace, terminal: Terminal) -> tuple[dict[str, 
     feed = {name: rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
     engine = Engine(net, args.threads, math=args.math)
     steps = engine.profile(feed, runs=RUNS)
-    work = {layer.key: _multiply_adds(net, layer.key) for layer in net.layers}
+    work = {layer.key: _multiply_adds(net, layer) for layer in net.layers}
     rows, listed = [], []
     total = sum(step.seconds for step in steps)
     for step in steps:
@@ -91,22 +94,11 @@ def _fed(name: str, shape: Shape | None, batch: int | None) -> Shape:
     return shape if batch is None else (batch, *shape[1:])
 
 
-def _multiply_adds(net: Net, key: str) -> int:
+def _multiply_adds(net: Net, layer: Layer) -> int:
     """Return those of a layer for one position of its result, all outputs of it together."""
-    layer = next(layer for layer in net.layers if layer.key == key)
-    if layer.type not in ("Convolution", "ConvolutionDepthwise", "DepthwiseConvolution") and (
-        layer.type != "InnerProduct"
-    ):
-        return 0
-    count = 1
-    for size in net.parameters.shape(layer.parameters[0]):
-        count *= size
-    return count
+    return prod(net.parameters.shape(layer.parameters[0])) if layer.type in PRODUCTS else 0
 
 
 def _positions(shape: Shape) -> int:
     """Return how many times the weights are used for a result (images, outputs, positions...)."""
-    count = shape[0] if shape else 1
-    for size in shape[2:]:
-        count *= size
-    return count
+    return prod(shape[:1]) * prod(shape[2:])
